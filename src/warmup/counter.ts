@@ -1,0 +1,233 @@
+/**
+ * The arithmetic of the limiter, pure: hard counts for the day and for the hour, and a token bucket. The scripts in
+ * `src/redis/lua` do the same, operation for operation; one contract test runs both on the same histories.
+ *
+ * The bucket counts whole numbers in units of send x 3 600 000, so that "hourly cap a millisecond" is a whole number:
+ *   level grows by elapsed ms x hourly cap; one send costs 3 600 000.
+ * Without hourly caps the daily limit refills it over the length of the day: limit x 3 600 000 / (seconds x 1 000)
+ * = limit x 3 600 / seconds units a millisecond, kept as a fraction and rounded down.
+ */
+import type { SendQuota, WindowLimits } from './quota.ts';
+import { DAY_MS, HOUR_MS } from './units.ts';
+
+/** What one send takes out of the bucket. */
+export const SEND_UNITS = 3_600_000;
+/** A bucket that is full whatever its size: the start, and the state in a window without a bucket. */
+export const FULL = Number.MAX_SAFE_INTEGER;
+
+/** What changes with every take. Instants in milliseconds of engine time, counts in sends. */
+export type CounterState = {
+  /** Beginning of the day that `dayUsed` counts; 0 before the first take. */
+  dayFromMs: number;
+  dayUsed: number;
+  hourFromMs: number;
+  hourUsed: number;
+  /** Units in the bucket at `atMs`. */
+  level: number;
+  /** The latest instant seen. Time never goes back behind it, so a clock that steps back refills nothing twice. */
+  atMs: number;
+  /** Counts the grants; part of a receipt. */
+  seq: number;
+};
+
+export const NEW_COUNTER: CounterState = {
+  dayFromMs: 0,
+  dayUsed: 0,
+  hourFromMs: 0,
+  hourUsed: 0,
+  level: FULL,
+  atMs: 0,
+  seq: 0,
+};
+
+type Window = { fromMs: number; toMs: number; limits: WindowLimits };
+export type Binding = 'status' | 'hold' | 'day' | 'hour' | 'burst' | 'ceiling' | 'count';
+
+/** The window in force at an instant: published ones, then days of 24 hours for ever. */
+export function windowAt(quota: SendQuota, atMs: number): Window {
+  if (atMs < quota.toMs) return { fromMs: quota.fromMs, toMs: quota.toMs, limits: quota.current };
+  let fromMs = quota.toMs;
+  for (const edge of quota.edgesMs) {
+    if (atMs < edge) return { fromMs, toMs: edge, limits: quota.next };
+    fromMs = edge;
+  }
+  fromMs += Math.floor((atMs - fromMs) / DAY_MS) * DAY_MS;
+  return { fromMs, toMs: fromMs + DAY_MS, limits: quota.next };
+}
+
+/** Hours are counted from the beginning of the day; the last one may be shorter. */
+const hourFrom = (window: Window, atMs: number) =>
+  window.fromMs + Math.max(0, Math.floor((atMs - window.fromMs) / HOUR_MS)) * HOUR_MS;
+const hourTo = (window: Window, atMs: number) => Math.min(hourFrom(window, atMs) + HOUR_MS, window.toMs);
+
+/** Units that flow in within `elapsedMs` of a window. */
+function refill(window: Window, elapsedMs: number): number {
+  const { hourlyCap, dailyLimit } = window.limits;
+  // An hour fills any bucket of an hourly cap; the clamp keeps the product far below 2^53 whatever the clock does.
+  if (hourlyCap !== null) return Math.min(elapsedMs, HOUR_MS) * hourlyCap;
+  const seconds = Math.ceil((window.toMs - window.fromMs) / 1000);
+  const units = (dailyLimit ?? 0) * 3600;
+  const elapsed = Math.min(elapsedMs, window.toMs - window.fromMs);
+  return elapsed * Math.floor(units / seconds) + Math.floor((elapsed * (units % seconds)) / seconds);
+}
+
+/** The state at an instant: new windows opened, the bucket filled at the rate of the window in which the time passed. */
+export function settle(state: CounterState, quota: SendQuota, nowMs: number): CounterState {
+  const atMs = Math.max(nowMs, state.atMs);
+  const window = windowAt(quota, atMs);
+  const hour = hourFrom(window, atMs);
+  // Longer than two days and every bucket is full: no need to walk the windows in between.
+  let segmentMs = Math.min(atMs, Math.max(state.atMs, atMs - 2 * DAY_MS, quota.fromMs));
+  let level = state.level;
+  for (;;) {
+    const passed = windowAt(quota, segmentMs);
+    const endMs = Math.min(passed.toMs, atMs);
+    const { burst } = passed.limits;
+    level = burst === null ? FULL : Math.min(burst * SEND_UNITS, level === FULL ? FULL : level + refill(passed, endMs - segmentMs));
+    if (endMs >= atMs) break;
+    segmentMs = endMs;
+  }
+  const { burst } = window.limits;
+  return {
+    dayFromMs: window.fromMs,
+    dayUsed: state.dayFromMs === window.fromMs ? state.dayUsed : 0,
+    hourFromMs: hour,
+    hourUsed: state.hourFromMs === hour ? state.hourUsed : 0,
+    level: burst === null ? FULL : Math.min(level, burst * SEND_UNITS),
+    atMs,
+    seq: state.seq,
+  };
+}
+
+/** What a counter says at an instant about the limit that binds. */
+export type Reading = {
+  /** Sends that would be granted now; infinity is unlimited. */
+  room: number;
+  /** What stops more than `room`; `null` when nothing is limited. */
+  binds: Binding | null;
+  /** Of the limit that binds, in sends; -1 unlimited. */
+  limit: number;
+  remaining: number;
+  /** When the limit that binds starts afresh (a bucket: when it is full). */
+  resetsAtMs: number;
+  state: CounterState;
+};
+
+/** The tightest of day, hour and bucket; of equals the one that frees last, since that is what is waited for. */
+export function read(before: CounterState, quota: SendQuota, nowMs: number): Reading {
+  const state = settle(before, quota, nowMs);
+  const window = windowAt(quota, state.atMs);
+  const { dailyLimit, hourlyCap, burst, dailyByCeiling, hourlyByCeiling } = window.limits;
+  let best: Omit<Reading, 'state'> = {
+    room: Number.POSITIVE_INFINITY,
+    binds: null,
+    limit: -1,
+    remaining: -1,
+    resetsAtMs: window.toMs,
+  };
+  if (dailyLimit !== null) {
+    const room = Math.max(0, dailyLimit - state.dayUsed);
+    best = { room, binds: dailyByCeiling ? 'ceiling' : 'day', limit: dailyLimit, remaining: room, resetsAtMs: window.toMs };
+  }
+  if (hourlyCap !== null) {
+    const room = Math.max(0, hourlyCap - state.hourUsed);
+    if (room < best.room) {
+      const resetsAtMs = hourTo(window, state.atMs);
+      best = { room, binds: hourlyByCeiling ? 'ceiling' : 'hour', limit: hourlyCap, remaining: room, resetsAtMs };
+    }
+  }
+  if (burst !== null) {
+    const room = Math.floor(state.level / SEND_UNITS);
+    if (room < best.room) {
+      const resetsAtMs = state.atMs + msUntil(window, burst * SEND_UNITS - state.level);
+      best = { room, binds: 'burst', limit: burst, remaining: room, resetsAtMs };
+    }
+  }
+  if (quota.gate === 'closed') best = { ...best, room: 0, remaining: 0, binds: 'status' };
+  else if (state.atMs < quota.heldUntilMs) best = { ...best, room: 0, remaining: 0, binds: 'hold' };
+  return { ...best, state };
+}
+
+/** The fewest whole milliseconds in which `units` flow in. */
+function msUntil(window: Window, units: number): number {
+  if (units <= 0) return 0;
+  const { hourlyCap, dailyLimit } = window.limits;
+  if (hourlyCap !== null) return Math.ceil(units / hourlyCap);
+  const seconds = Math.ceil((window.toMs - window.fromMs) / 1000);
+  let ms = Math.ceil((units / ((dailyLimit ?? 0) * 3600)) * seconds);
+  // The product above is rounded; a step or two sets it right.
+  while (refill(window, ms) < units && ms < window.toMs - window.fromMs) ms += 1;
+  while (ms > 0 && refill(window, ms - 1) >= units) ms -= 1;
+  return ms;
+}
+
+const allows = (limits: WindowLimits, count: number) =>
+  count <= (limits.dailyLimit ?? Number.POSITIVE_INFINITY) &&
+  count <= (limits.hourlyCap ?? Number.POSITIVE_INFINITY) &&
+  count <= (limits.burst ?? Number.POSITIVE_INFINITY);
+
+/** Each step goes to the next instant before which nothing can help; a handful is the rule, and this many never needed. */
+const MOST_STEPS = 64;
+
+/**
+ * The earliest instant at which `count` sends would be granted if nobody else took; `null` when that is never.
+ * Each step waits for what surely has to pass first, so it never overshoots, and it ends only where the reading allows.
+ */
+export function roomAt(before: CounterState, quota: SendQuota, nowMs: number, count: number): number | null {
+  if (quota.gate === 'closed' || quota.heldUntilMs === Number.POSITIVE_INFINITY) return null;
+  let reading = read(before, quota, nowMs);
+  if (!allows(windowAt(quota, reading.state.atMs).limits, count) && !allows(quota.next, count)) return null;
+  for (let step = 0; step < MOST_STEPS; step += 1) {
+    if (reading.room >= count) return reading.state.atMs;
+    const { state } = reading;
+    const window = windowAt(quota, state.atMs);
+    const { dailyLimit, hourlyCap, burst } = window.limits;
+    let waitMs = Math.max(state.atMs, quota.heldUntilMs === 0 ? 0 : quota.heldUntilMs);
+    if (!allows(window.limits, count)) waitMs = Math.max(waitMs, window.toMs);
+    if (dailyLimit !== null && dailyLimit - state.dayUsed < count) waitMs = Math.max(waitMs, window.toMs);
+    if (hourlyCap !== null && hourlyCap - state.hourUsed < count) waitMs = Math.max(waitMs, hourTo(window, state.atMs));
+    if (burst !== null && state.level < count * SEND_UNITS) {
+      const filledMs = state.atMs + msUntil(window, count * SEND_UNITS - state.level);
+      waitMs = Math.max(waitMs, Math.min(filledMs, window.toMs));
+    }
+    reading = read(state, quota, Math.max(waitMs, state.atMs + 1));
+  }
+  return null;
+}
+
+/** The state after `count` sends were granted at the instant of a reading. */
+export function charge(state: CounterState, count: number): CounterState {
+  return {
+    ...state,
+    dayUsed: state.dayUsed + count,
+    hourUsed: state.hourUsed + count,
+    level: state.level === FULL ? FULL : state.level - count * SEND_UNITS,
+    seq: state.seq + 1,
+  };
+}
+
+/**
+ * Gives back sends that were not made: to the day in the same day, to the hour in the same hour, to the bucket up to its
+ * size. Whether a receipt was credited before is not known here.
+ */
+export function refund(
+  before: CounterState,
+  quota: SendQuota,
+  nowMs: number,
+  receipt: { dayFromMs: number; hourFromMs: number; count: number },
+): { state: CounterState; refunded: number } {
+  const state = settle(before, quota, nowMs);
+  if (receipt.dayFromMs !== state.dayFromMs) return { state, refunded: 0 };
+  const count = Math.min(receipt.count, state.dayUsed);
+  const { burst } = windowAt(quota, state.atMs).limits;
+  const sameHour = receipt.hourFromMs === state.hourFromMs;
+  return {
+    refunded: count,
+    state: {
+      ...state,
+      dayUsed: state.dayUsed - count,
+      hourUsed: sameHour ? Math.max(0, state.hourUsed - count) : state.hourUsed,
+      level: burst === null ? FULL : Math.min(burst * SEND_UNITS, state.level + count * SEND_UNITS),
+    },
+  };
+}

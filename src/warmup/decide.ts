@@ -1,0 +1,228 @@
+/**
+ * Every decision about one IP, pure: the record and the instant go in, the new record and the reason come out. The reason
+ * goes unchanged into the account's stream, the log and the API. What the status forbids is a conflict, and says why.
+ */
+import { checkDayStartsAt, checkZone } from './calendar.ts';
+import { type Ceiling, type DedicatedIp, type Hold, NO_CEILING, RECORD_VERSION } from './dedicated-ip.ts';
+import { conflict, invalid } from './errors.ts';
+import { mayFollow, type Status } from './lifecycle.ts';
+import { type Plan, planDigest } from './plan.ts';
+import { nextDayAt, settlePause, warmupDayAt } from './progress.ts';
+import { DAY_MS } from './units.ts';
+
+/** One line of an account's stream: who changed what, from what to what, and why. */
+export type Change = { what: string; from: unknown; to: unknown; because: string; by: string };
+export type Decision = { ip: DedicatedIp; changes: Change[] };
+
+const unchanged = (ip: DedicatedIp): Decision => ({ ip, changes: [] });
+
+function move(ip: DedicatedIp, to: Status, nowMs: number, because: string, by: string): Decision {
+  if (!mayFollow(ip.status, to)) {
+    throw conflict(`${ip.address} is ${ip.status}, so it cannot become ${to}`, { status: ip.status });
+  }
+  return {
+    ip: { ...ip, status: to, statusSinceMs: nowMs },
+    changes: [{ what: 'status', from: ip.status, to, because, by }],
+  };
+}
+
+export type NewIp = Pick<DedicatedIp, 'id' | 'address' | 'region' | 'hostname' | 'bind' | 'leased'> & {
+  status: 'provisioning' | 'active';
+};
+
+export function create(given: NewIp, nowMs: number, by: string): Decision {
+  const because =
+    given.status === 'active' ? 'brought by the account, already warm' : 'an address was taken from the inventory';
+  return {
+    ip: {
+      version: RECORD_VERSION,
+      rev: 0,
+      ...given,
+      statusSinceMs: nowMs,
+      createdAtMs: nowMs,
+      updatedAtMs: nowMs,
+      labels: {},
+      ceiling: NO_CEILING,
+      holds: [],
+      pools: [],
+      warmup: null,
+      cooldown: null,
+    },
+    changes: [{ what: 'status', from: null, to: given.status, because, by }],
+  };
+}
+
+export type StartOptions = {
+  zone: string;
+  /** Size of the bucket in sends; `null` is the whole hourly cap. */
+  burst: number | null;
+  dayStartsAt: string;
+  /** The warm-up day to begin with: 1, or more for an IP that comes half warm. */
+  startDay: number;
+};
+
+/** Starts a warm-up. On an IP that is warming already nothing changes: a ramp is never restarted by accident. */
+export function startWarmup(ip: DedicatedIp, plan: Plan, options: StartOptions, nowMs: number, by: string): Decision {
+  if (ip.status === 'warming') return unchanged(ip);
+  if (ip.status === 'cooldown' || ip.status === 'released') {
+    throw conflict(
+      ip.status === 'cooldown'
+        ? `${ip.address} is in cooldown after its release; restore it before its warm-up can start`
+        : `${ip.address} was released; create a new dedicated IP`,
+      { status: ip.status },
+    );
+  }
+  checkZone(options.zone);
+  checkDayStartsAt(options.dayStartsAt);
+  if (!Number.isInteger(options.startDay) || options.startDay < 1 || options.startDay > plan.days.length) {
+    throw invalid('startDay', `startDay is ${options.startDay}; plan ${plan.name} has the days 1 to ${plan.days.length}`);
+  }
+  const begun = move(ip, 'warming', nowMs, `warm-up started with plan ${plan.name}`, by);
+  return {
+    changes: begun.changes,
+    ip: settlePause(
+      {
+        ...begun.ip,
+        warmup: {
+          plan: plan.name,
+          digest: planDigest(plan),
+          totalDays: plan.days.length,
+          zone: options.zone,
+          dayStartsAt: options.dayStartsAt,
+          burst: options.burst,
+          startedAtMs: nowMs,
+          completedAtMs: null,
+          pausedAtMs: null,
+          adjustments:
+            options.startDay === 1
+              ? []
+              : [{ atMs: nowMs, days: options.startDay - 1, because: `started at day ${options.startDay}`, by }],
+        },
+      },
+      nowMs,
+    ),
+  };
+}
+
+/** What is due at an instant: a hold that is over, a warm-up that is complete, a cooldown that has ended. */
+export function advance(before: DedicatedIp, nowMs: number): Decision {
+  const ip = settlePause(before, nowMs);
+  const changes: Change[] = before.holds
+    .filter((hold) => !ip.holds.includes(hold))
+    .map((hold) => ({ what: 'hold', from: hold, to: null, because: 'the hold reached its end', by: 'engine' }));
+  if (ip.status === 'warming' && ip.warmup && warmupDayAt({ ...ip, warmup: ip.warmup }, nowMs) > ip.warmup.totalDays) {
+    return complete(ip, nowMs, `all ${ip.warmup.totalDays} days of plan ${ip.warmup.plan} are over`, 'engine', changes);
+  }
+  if (ip.status === 'cooldown' && ip.cooldown && nowMs >= ip.cooldown.untilMs) {
+    const released = move(ip, 'released', nowMs, 'the cooldown is over', 'engine');
+    return { ip: { ...released.ip, cooldown: null }, changes: [...changes, ...released.changes] };
+  }
+  return { ip, changes };
+}
+
+function complete(ip: DedicatedIp, nowMs: number, because: string, by: string, before: Change[]): Decision {
+  const active = move(ip, 'active', nowMs, because, by);
+  const warmup = ip.warmup && { ...ip.warmup, completedAtMs: nowMs };
+  return { ip: settlePause({ ...active.ip, warmup }, nowMs), changes: [...before, ...active.changes] };
+}
+
+/** Ends a warm-up early: the IP is active from now on. */
+export function endWarmup(ip: DedicatedIp, nowMs: number, by: string): Decision {
+  if (ip.status !== 'warming') throw conflict(`${ip.address} is ${ip.status}, so there is no warm-up to end`);
+  return complete(settlePause(ip, nowMs), nowMs, 'the warm-up was ended by hand', by, []);
+}
+
+/** Out of its pools and without quota at once; the address rests for `cooldownMs` and is then released. */
+export function release(ip: DedicatedIp, cooldownMs: number, nowMs: number, by: string): Decision {
+  if (ip.status === 'cooldown' || ip.status === 'released') {
+    throw conflict(`${ip.address} was released already; it is in status ${ip.status}`, { status: ip.status });
+  }
+  const resting = move(ip, 'cooldown', nowMs, 'the IP was released', by);
+  return {
+    ip: settlePause(
+      {
+        ...resting.ip,
+        pools: [],
+        holds: ip.holds.filter((hold) => hold.scope === 'ip'),
+        cooldown: { from: ip.status, sinceMs: nowMs, untilMs: nowMs + cooldownMs },
+      },
+      nowMs,
+    ),
+    changes: [
+      ...resting.changes,
+      ...ip.pools.map((pool) => ({ what: 'pool', from: pool, to: null, because: 'the IP was released', by })),
+    ],
+  };
+}
+
+/** Out of cooldown again, to the status before it and the warm-up day it had. */
+export function restore(ip: DedicatedIp, nowMs: number, by: string): Decision {
+  if (ip.status !== 'cooldown' || !ip.cooldown || nowMs >= ip.cooldown.untilMs) {
+    throw conflict(`${ip.address} is ${ip.status}; only an IP in cooldown can be restored`, { status: ip.status });
+  }
+  const back = move(ip, ip.cooldown.from, nowMs, 'restored from cooldown', by);
+  return { ip: settlePause({ ...back.ip, cooldown: null }, nowMs), changes: back.changes };
+}
+
+export type HoldRequest = Pick<Hold, 'scope' | 'sending' | 'advance' | 'because' | 'by' | 'untilMs'>;
+
+/** Stops mail or progress or both, at once. A hold of the same scope is replaced. */
+export function hold(ip: DedicatedIp, request: HoldRequest, nowMs: number): Decision {
+  if (ip.status === 'cooldown' || ip.status === 'released') {
+    throw conflict(`${ip.address} is ${ip.status} and sends nothing, so there is nothing to hold`, { status: ip.status });
+  }
+  if (!request.sending && !request.advance) {
+    throw invalid('sending', 'a hold stops sending, advance or both; it cannot stop neither');
+  }
+  if (request.untilMs !== null && request.untilMs <= nowMs) {
+    throw invalid('until', `until ${new Date(request.untilMs).toISOString()} is past; give a later instant or leave it out`);
+  }
+  const settled = settlePause(ip, nowMs);
+  const before = settled.holds.find(({ scope }) => scope === request.scope) ?? null;
+  const placed: Hold = { ...request, sinceMs: nowMs };
+  return {
+    ip: settlePause({ ...settled, holds: [...settled.holds.filter((one) => one !== before), placed] }, nowMs),
+    changes: [{ what: 'hold', from: before, to: placed, because: request.because, by: request.by }],
+  };
+}
+
+/** Lifts the hold of a scope. Without one nothing changes. */
+export function resume(ip: DedicatedIp, scope: string, nowMs: number, by: string): Decision {
+  const settled = settlePause(ip, nowMs);
+  const held = settled.holds.find((one) => one.scope === scope);
+  if (!held) return unchanged(ip);
+  return {
+    ip: settlePause({ ...settled, holds: settled.holds.filter((one) => one !== held) }, nowMs),
+    changes: [{ what: 'hold', from: held, to: null, because: 'resumed', by }],
+  };
+}
+
+export function setCeiling(ip: DedicatedIp, ceiling: Ceiling, by: string): Decision {
+  return {
+    ip: { ...ip, ceiling },
+    changes: [{ what: 'ceiling', from: ip.ceiling, to: ceiling, because: 'set by the operator', by }],
+  };
+}
+
+/** An IP whose edges turn once a day is looked at each day while it warms up, and each five days afterwards. */
+const REPUBLISH_ACTIVE_MS = 5 * DAY_MS;
+
+/**
+ * The next instant at which the worker has to look at an IP; `null` when nothing is to come. Windows are published ahead,
+ * so being late costs nothing but the end of a warm-up, of a cooldown and of a hold on progress.
+ */
+export function nextDueAt(ip: DedicatedIp, nowMs: number): number | null {
+  const ends = ip.holds.flatMap(({ untilMs }) => (untilMs === null ? [] : [untilMs]));
+  switch (ip.status) {
+    case 'warming':
+      return Math.min(nextDayAt(ip, nowMs), ...ends);
+    case 'active':
+      return Math.min(nowMs + REPUBLISH_ACTIVE_MS, ...ends);
+    case 'cooldown':
+      return ip.cooldown?.untilMs ?? null;
+    case 'provisioning':
+      return ends.length > 0 ? Math.min(...ends) : null;
+    case 'released':
+      return null;
+  }
+}
