@@ -1,0 +1,75 @@
+#!/usr/bin/env node
+/**
+ * The command `warmline`. Each subcommand is one file in this folder that exports `register(command)`, and one line in
+ * the list below; only the file of the command that was asked for is loaded, because `dry-run` is piped in scripts and
+ * must not wait for Fastify and BullMQ (a tenth of a second each).
+ */
+import { createRequire } from 'node:module';
+import { Command, CommanderError } from 'commander';
+import { BadSchedule } from '../../schedules/schedule.ts';
+import { WarmlineError } from '../warmup/errors.ts';
+
+/** What a command's file exports: it adds its options, its examples and its action. */
+export type CommandFile = { register(command: Command): unknown };
+
+/** In the order of `warmline --help`. */
+const COMMANDS: [name: string, summary: string, load: () => Promise<CommandFile>][] = [
+  ['dry-run', 'print what a plan lets an IP send, day by day', () => import('./dry-run.ts')],
+];
+
+/** A command that was called wrongly ends with 2, one that failed with 1; as getopt and grep have it. */
+const MISUSE = 2;
+const FAILED = 1;
+
+const program = new Command('warmline')
+  .description('Warms up dedicated e-mail IPs: how much each may send, at every moment, exactly.')
+  .version(packageVersion(), '-V, --version', 'print the version')
+  .helpOption('-h, --help', 'print this help')
+  .helpCommand('help [command]', 'print the help of a command')
+  .showSuggestionAfterError()
+  .exitOverride()
+  // One sentence on one line, whatever commander has to say; its hints come on a second one.
+  .configureOutput({ outputError: (text, write) => write(sentence(text.replace(/^error: /, ''))) });
+
+await run(process.argv.slice(2));
+
+async function run(args: string[]): Promise<void> {
+  // `warmline dry-run | head -1`: whoever reads has seen enough. That is no error, and nobody is left to tell.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit();
+      throw error;
+    });
+  }
+  try {
+    const asked = args.find((arg) => !arg.startsWith('-') && arg !== 'help');
+    for (const [name, summary, load] of COMMANDS) {
+      const command = program.command(name).description(summary);
+      if (name === asked) (await load()).register(command);
+    }
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    process.exitCode = report(error);
+  }
+}
+
+/** Says what went wrong and returns the exit code. Only what nobody foresaw comes with a stack. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : MISUSE; // it has spoken already
+  if (error instanceof BadSchedule || error instanceof WarmlineError) {
+    process.stderr.write(sentence(error.message));
+    return error.code === 'invalid' || error.code === 'bad_schedule' ? MISUSE : FAILED;
+  }
+  process.stderr.write(`warmline: unexpected: ${error instanceof Error ? error.stack : String(error)}\n`);
+  return FAILED;
+}
+
+function sentence(text: string): string {
+  return `warmline: ${text.trim().replace(/\s*\n\s*/g, ' ')}\n`;
+}
+
+/** By the package's own name, because this file lies one folder deeper once it is built. */
+function packageVersion(): string {
+  const { version } = createRequire(import.meta.url)('warmline/package.json') as { version: string };
+  return version;
+}
