@@ -7,7 +7,7 @@ import { type Ceiling, type DedicatedIp, type Hold, NO_CEILING, RECORD_VERSION }
 import { conflict, invalid } from './errors.ts';
 import { mayFollow, type Status } from './lifecycle.ts';
 import { type Plan, planDigest } from './plan.ts';
-import { nextDayAt, settlePause, warmupDayAt } from './progress.ts';
+import { isHeld, nextDayAt, settlePause, warmupDayAt } from './progress.ts';
 import { DAY_MS } from './units.ts';
 
 /** One line of an account's stream: who changed what, from what to what, and why. */
@@ -123,7 +123,7 @@ export function advance(before: DedicatedIp, nowMs: number): Decision {
 function complete(ip: DedicatedIp, nowMs: number, because: string, by: string, before: Change[]): Decision {
   const active = move(ip, 'active', nowMs, because, by);
   const warmup = ip.warmup && { ...ip.warmup, completedAtMs: nowMs };
-  return { ip: settlePause({ ...active.ip, warmup }, nowMs), changes: [...before, ...active.changes] };
+  return { ip: settlePause({ ...active.ip, warmup }, nowMs, ip), changes: [...before, ...active.changes] };
 }
 
 /** Ends a warm-up early: the IP is active from now on. */
@@ -147,6 +147,7 @@ export function release(ip: DedicatedIp, cooldownMs: number, nowMs: number, by: 
         cooldown: { from: ip.status, sinceMs: nowMs, untilMs: nowMs + cooldownMs },
       },
       nowMs,
+      ip,
     ),
     changes: [
       ...resting.changes,
@@ -161,7 +162,7 @@ export function restore(ip: DedicatedIp, nowMs: number, by: string): Decision {
     throw conflict(`${ip.address} is ${ip.status}; only an IP in cooldown can be restored`, { status: ip.status });
   }
   const back = move(ip, ip.cooldown.from, nowMs, 'restored from cooldown', by);
-  return { ip: settlePause({ ...back.ip, cooldown: null }, nowMs), changes: back.changes };
+  return { ip: settlePause({ ...back.ip, cooldown: null }, nowMs, ip), changes: back.changes };
 }
 
 export type HoldRequest = Pick<Hold, 'scope' | 'sending' | 'advance' | 'because' | 'by' | 'untilMs'>;
@@ -181,7 +182,7 @@ export function hold(ip: DedicatedIp, request: HoldRequest, nowMs: number): Deci
   const before = settled.holds.find(({ scope }) => scope === request.scope) ?? null;
   const placed: Hold = { ...request, sinceMs: nowMs };
   return {
-    ip: settlePause({ ...settled, holds: [...settled.holds.filter((one) => one !== before), placed] }, nowMs),
+    ip: settlePause({ ...settled, holds: [...settled.holds.filter((one) => one !== before), placed] }, nowMs, settled),
     changes: [{ what: 'hold', from: before, to: placed, because: request.because, by: request.by }],
   };
 }
@@ -192,8 +193,38 @@ export function resume(ip: DedicatedIp, scope: string, nowMs: number, by: string
   const held = settled.holds.find((one) => one.scope === scope);
   if (!held) return unchanged(ip);
   return {
-    ip: settlePause({ ...settled, holds: settled.holds.filter((one) => one !== held) }, nowMs),
+    ip: settlePause({ ...settled, holds: settled.holds.filter((one) => one !== held) }, nowMs, settled),
     changes: [{ what: 'hold', from: held, to: null, because: 'resumed', by }],
+  };
+}
+
+/** Puts an IP into a pool; if it is there already nothing changes. A held pool holds it from now on. */
+export function joinPool(
+  ip: DedicatedIp,
+  pool: { id: string; name: string; hold: Hold | null },
+  because: string,
+  nowMs: number,
+  by: string,
+): Decision {
+  if (ip.pools.includes(pool.id)) return unchanged(ip);
+  if (ip.status === 'cooldown' || ip.status === 'released') {
+    throw conflict(`${ip.address} is ${ip.status}, so it cannot join pool "${pool.name}"`, { status: ip.status });
+  }
+  const joined: Decision = {
+    ip: { ...ip, pools: [...ip.pools, pool.id] },
+    changes: [{ what: 'pool', from: null, to: pool.id, because, by }],
+  };
+  if (!pool.hold || !isHeld(pool.hold, nowMs)) return joined;
+  const held = hold(joined.ip, { ...pool.hold, scope: pool.id }, nowMs);
+  return { ip: held.ip, changes: [...joined.changes, ...held.changes] };
+}
+
+/** Takes an IP out of a pool, and from under its hold. */
+export function leavePool(ip: DedicatedIp, poolId: string, nowMs: number, by: string): Decision {
+  const resumed = resume(ip, poolId, nowMs, by);
+  return {
+    ip: { ...resumed.ip, pools: ip.pools.filter((id) => id !== poolId) },
+    changes: [...resumed.changes, { what: 'pool', from: poolId, to: null, because: 'the IP left the pool', by }],
   };
 }
 

@@ -40,9 +40,10 @@ function daysStoodStill(ip: DedicatedIp & { warmup: Warmup }, nowMs: number): nu
 
 /**
  * Brings the pause in line with what holds the IP now: starts it, or ends it and writes the days that stood still as one
- * adjustment. Holds that are over are dropped. To be called before and after any change of holds or status.
+ * adjustment. Holds that are over are dropped. To be called before and after any change of holds or status; `before` is
+ * the record whose holds and status kept it still until now.
  */
-export function settlePause(ip: DedicatedIp, nowMs: number): DedicatedIp {
+export function settlePause(ip: DedicatedIp, nowMs: number, before: DedicatedIp = ip): DedicatedIp {
   const holds = ip.holds.filter((hold) => isHeld(hold, nowMs));
   const dropped = { ...ip, holds };
   if (!ip.warmup) return dropped;
@@ -53,7 +54,7 @@ export function settlePause(ip: DedicatedIp, nowMs: number): DedicatedIp {
   if (standsStill) return { ...dropped, warmup: { ...warmup, pausedAtMs: nowMs } };
   if (warmup.pausedAtMs === null) return dropped;
 
-  const days = daysStoodStill({ ...ip, warmup }, nowMs);
+  const days = daysStoodStill({ ...before, warmup }, nowMs);
   const adjustment: Adjustment = { atMs: nowMs, days: -days, because: 'progress was on hold', by: 'engine' };
   return {
     ...dropped,

@@ -1,0 +1,89 @@
+/**
+ * Load, decide, save: how every change of IPs is made. The decision is pure; the save names the revisions it was made
+ * on, and when somebody else was faster everything is loaded and decided again.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { transact } from '../redis/transact.ts';
+import { DedicatedIp, RECORD_VERSION } from '../warmup/dedicated-ip.ts';
+import type { Decision } from '../warmup/decide.ts';
+import { notFound, WarmlineError } from '../warmup/errors.ts';
+import { Plan } from '../warmup/plan.ts';
+import { nowOf, type Tenant } from './engine.ts';
+import { itemFor } from './save.ts';
+
+/** Changes of one record that meet: each round one of them gets through, so this many may meet at once. */
+const MOST_TRIES = 64;
+
+/** @throws WarmlineError `contended` when others were faster `MOST_TRIES` times. */
+export async function retryWhenContended<T>(attempt: () => Promise<T | null>): Promise<T> {
+  for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+    const result = await attempt();
+    if (result !== null) return result;
+    // Real time, a little and random, so that those who met do not meet again.
+    await sleep(Math.random() * Math.min(50, 2 * (tries + 1)));
+  }
+  throw new WarmlineError('contended', 'too many changed the same IP at once; try again in a moment');
+}
+
+/** @throws when the record was written by a later version: writing it back would drop what this one cannot read. */
+export function parseIp(raw: string): DedicatedIp {
+  const data = JSON.parse(raw) as { version?: number; id?: string };
+  if ((data.version ?? 0) > RECORD_VERSION) {
+    throw new Error(
+      `the record of ${data.id} has version ${data.version}, this process writes ${RECORD_VERSION}; upgrade it to the version that runs elsewhere`,
+    );
+  }
+  return DedicatedIp.parse(data);
+}
+
+/** @throws WarmlineError `not_found` */
+export async function loadIp(tenant: Tenant, ipId: string): Promise<DedicatedIp> {
+  const raw = await tenant.engine.scripts.redis.get(tenant.keys.ip(ipId));
+  if (!raw) throw notFound(`there is no IP ${ipId} in this account`, 'ip');
+  return parseIp(raw);
+}
+
+/** The id of an IP that is named by id or by canonical address. @throws WarmlineError `not_found` */
+export async function findIpId(tenant: Tenant, ip: string): Promise<string> {
+  if (ip.startsWith('ip_')) return ip;
+  const id = await tenant.engine.scripts.redis.hget(tenant.keys.addresses, ip);
+  if (!id) throw notFound(`there is no IP ${ip} in this account`, 'ip');
+  return id;
+}
+
+/** Rows are named by their digest and never change, so they may be remembered; a fleet uses a handful. */
+const plansByDigest = new Map<string, Plan>();
+
+/** The rows that were in force at the start of an IP's warm-up. */
+export async function planOf(tenant: Tenant, ip: DedicatedIp): Promise<Plan | null> {
+  if (!ip.warmup) return null;
+  const remembered = plansByDigest.get(ip.warmup.digest);
+  if (remembered) return remembered;
+  const raw = await tenant.engine.scripts.redis.get(tenant.keys.plan(ip.warmup.digest));
+  if (!raw) throw new Error(`the rows of plan ${ip.warmup.plan} (${ip.warmup.digest}) are gone from Redis; restore a backup`);
+  const plan = Plan.parse(JSON.parse(raw));
+  if (plansByDigest.size >= 1000) plansByDigest.clear();
+  plansByDigest.set(ip.warmup.digest, plan);
+  return plan;
+}
+
+/**
+ * Changes one IP. A decision without an effect writes nothing.
+ * @param decide pure; sees the record and engine time
+ */
+export async function changeIp(
+  tenant: Tenant,
+  ipId: string,
+  decide: (ip: DedicatedIp, nowMs: number) => Decision & { plan?: Plan; run?: (string | number)[][] },
+): Promise<DedicatedIp> {
+  return retryWhenContended(async () => {
+    const [before, nowMs] = await Promise.all([loadIp(tenant, ipId), nowOf(tenant.engine)]);
+    const decision = decide(before, nowMs);
+    if (decision.ip === before) return before;
+    const plan = decision.plan ?? (await planOf(tenant, decision.ip));
+    const item = itemFor(tenant, before, decision, plan, nowMs);
+    item.run.push(...(decision.run ?? []));
+    const [applied] = await transact(tenant.engine.scripts, tenant.account, [item], { whole: true });
+    return applied ? { ...decision.ip, rev: before.rev + 1, updatedAtMs: nowMs } : null;
+  });
+}

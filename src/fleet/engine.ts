@@ -1,0 +1,38 @@
+/**
+ * What every use case is handed: Redis with the scripts, the schedules, the ids. Nothing below asks the environment, so
+ * a simulation can run the same code with its own clock and its own ids.
+ */
+import { randomBytes } from 'node:crypto';
+import { engineNow, type Scripts } from '../redis/scripts.ts';
+import { type AccountKeys, accountKeys, type AccountRef } from '../redis/keys.ts';
+import type { ScheduleBook } from '../warmup/plan.ts';
+
+export type Engine = {
+  readonly scripts: Scripts;
+  readonly book: ScheduleBook;
+  /** How long a released address rests before it may be used again. */
+  readonly cooldownMs: number;
+  /** A new id, never given before: `ip_4k2...`. */
+  newId(kind: 'ip' | 'pool' | 'acct' | 'alloc'): string;
+};
+
+/** 16 bytes are 128 bits: two equal ids are not to be expected in the life of the universe. */
+export const randomId = (kind: string) => `${kind}_${BigInt(`0x${randomBytes(16).toString('hex')}`).toString(36)}`;
+
+export const nowOf = (engine: Engine) => engineNow(engine.scripts);
+
+/** A tenant's view of the engine: its keys, and who acts. */
+export type Tenant = {
+  readonly engine: Engine;
+  readonly account: AccountRef;
+  readonly keys: AccountKeys;
+  /** Who is acting, for the stream of changes: `api`, `cli`, `engine`, a key's name. */
+  readonly by: string;
+};
+
+export const tenantOf = (engine: Engine, account: AccountRef, by: string): Tenant => ({
+  engine,
+  account,
+  keys: accountKeys(account),
+  by,
+});

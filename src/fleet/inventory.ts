@@ -1,0 +1,273 @@
+/**
+ * The operator's addresses, and their way to an account and back. Inventory and account live in different slots, so an
+ * allocation has three steps: the inventory reserves (and writes a journal), the account creates, the inventory closes.
+ * Whatever crashes in between, the worker finishes or undoes it, and the address is in exactly one place.
+ */
+import { z } from 'zod';
+import { inventoryKeys as keys } from '../redis/keys.ts';
+import { transact } from '../redis/transact.ts';
+import { canonicalAddress, expandAddresses } from '../warmup/address.ts';
+import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
+import { create, joinPool, type NewIp } from '../warmup/decide.ts';
+import { conflict, invalid, WarmlineError } from '../warmup/errors.ts';
+import { loadIp, retryWhenContended } from './change.ts';
+import { type Engine, nowOf, type Tenant, tenantOf } from './engine.ts';
+import { MOST_IPS_PER_POOL, Pool } from './pool.ts';
+import { itemFor, recordOf } from './save.ts';
+
+const Entry = z.object({
+  address: z.string(),
+  region: z.string().nullable(),
+  hostname: z.string().nullable(),
+  bind: z.string().nullable(),
+  leased: z.boolean(),
+  whitelabeled: z.boolean(),
+  state: z.enum(['free', 'reserved', 'held']),
+  account: z.string().optional(),
+  ipId: z.string().optional(),
+});
+export type InventoryEntry = z.infer<typeof Entry>;
+
+const Journal = z.object({
+  account: z.string(),
+  parentId: z.string().nullable(),
+  by: z.string(),
+  status: z.enum(['provisioning', 'active']),
+  ips: z.array(z.object({ ipId: z.string(), entry: Entry, place: z.number().optional() })),
+});
+type Journal = z.infer<typeof Journal>;
+
+export type NewAddresses = {
+  /** Addresses and CIDR ranges. */
+  addresses: readonly string[];
+  region?: string | null;
+  /** What EHLO says; for a single address. */
+  hostname?: string | null;
+  /** The local address to bind when it differs (behind a NAT); for a single address. */
+  bind?: string | null;
+  whitelabeled?: boolean;
+};
+
+function entriesOf(given: NewAddresses, leased: boolean): InventoryEntry[] {
+  if (given.addresses.length === 0) throw invalid('addresses', 'no address is named; give at least one address or range');
+  const addresses = expandAddresses(given.addresses);
+  if (addresses.length > 1 && (given.hostname || given.bind)) {
+    throw invalid(
+      given.hostname ? 'hostname' : 'bind',
+      `${addresses.length} addresses cannot share one ${given.hostname ? 'hostname' : 'bind address'}; add them one by one`,
+    );
+  }
+  return addresses.map((address) => ({
+    address,
+    region: given.region ?? null,
+    hostname: given.hostname ? checkHostname(given.hostname) : null,
+    bind: given.bind ? canonicalAddress(given.bind, 'bind') : null,
+    leased,
+    whitelabeled: given.whitelabeled ?? true,
+    state: 'free',
+  }));
+}
+
+/** RFC 1123 labels; what EHLO says must be a name that resolves, so bare words and underscores are refused. */
+export function checkHostname(hostname: string): string {
+  const label = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
+  if (hostname.length > 253 || !new RegExp(`^${label}(?:\\.${label})+$`, 'i').test(hostname)) {
+    throw invalid('hostname', `"${hostname}" is not a full host name (example: mta7.example.com)`);
+  }
+  return hostname.toLowerCase();
+}
+
+/**
+ * Adds addresses for the account holders to take from. All or none.
+ * @param skipKnown addresses that are known already are no error (a list that is given at each start)
+ * @returns the number added @throws WarmlineError `conflict` when one is known
+ */
+export async function addToInventory(engine: Engine, given: NewAddresses, { skipKnown = false } = {}): Promise<number> {
+  const entries = entriesOf(given, true);
+  const [added, ...known] = (await engine.scripts.run('inventory-add', [
+    keys.entries,
+    keys.free,
+    keys.sequence,
+    skipKnown ? 1 : 0,
+    ...entries.flatMap((entry) => [entry.address, JSON.stringify(entry)]),
+  ])) as [number, ...string[]];
+  if (known.length > 0 && !skipKnown) throw knownAlready(known);
+  return Number(added);
+}
+
+const knownAlready = (known: string[]) =>
+  conflict(
+    `${known.slice(0, 3).join(', ')}${known.length > 3 ? ` and ${known.length - 3} more are` : known.length > 1 ? ' are' : ' is'} in the inventory already; nothing was added`,
+    { addresses: known },
+  );
+
+/** One page of the inventory. `cursor` "0" begins, and comes back as "0" at the end. */
+export async function listInventory(engine: Engine, cursor = '0', limit = 1000) {
+  const [next, flat] = await engine.scripts.redis.hscan(keys.entries, cursor, 'COUNT', limit);
+  const entries = flat.filter((_, index) => index % 2 === 1).map((raw) => Entry.parse(JSON.parse(raw)));
+  return { entries, cursor: next };
+}
+
+/** Takes the address that was free longest and makes it a dedicated IP. @throws WarmlineError `exhausted` */
+export async function createIp(tenant: Tenant, afterStep?: AfterStep): Promise<DedicatedIp> {
+  const [ip] = await allocate(tenant, [{ ipId: tenant.engine.newId('ip') }], 'provisioning', afterStep);
+  return ip!;
+}
+
+/** Puts addresses that the account brings on it at once. All or none. */
+export async function bringIps(
+  tenant: Tenant,
+  given: NewAddresses & { status: 'provisioning' | 'active'; leased?: boolean },
+): Promise<DedicatedIp[]> {
+  const ips = entriesOf(given, given.leased ?? false).map((entry) => ({ ipId: tenant.engine.newId('ip'), entry }));
+  return allocate(tenant, ips, given.status);
+}
+
+/** Called after each step of an allocation, so that a test can end the process there. */
+export type AfterStep = (step: 'reserved' | 'created') => Promise<void> | void;
+
+async function allocate(
+  tenant: Tenant,
+  ips: { ipId: string; entry?: InventoryEntry }[],
+  status: Journal['status'],
+  afterStep?: AfterStep,
+): Promise<DedicatedIp[]> {
+  const { engine, account, by } = tenant;
+  const allocationId = engine.newId('alloc');
+  const wanted = { account: account.id, parentId: account.parentId, by, status, ips };
+  const [outcome, ...rest] = (await engine.scripts.run('inventory-reserve', [
+    keys.entries,
+    keys.free,
+    keys.pending,
+    keys.journal,
+    keys.sequence,
+    allocationId,
+    JSON.stringify(wanted),
+  ])) as [string, ...string[]];
+  if (outcome === 'known') throw knownAlready(rest);
+  if (outcome === 'exhausted') {
+    throw new WarmlineError('exhausted', 'the inventory has no free address left; add one with "warmline inventory add"');
+  }
+  await afterStep?.('reserved');
+
+  const journal = Journal.parse(JSON.parse(rest[0]!));
+  const created = await createInAccount(tenant, allocationId, journal);
+  if (!created) {
+    await close(engine, allocationId, 'undo');
+    throw new WarmlineError('contended', 'the allocation took so long that it was given up; try again');
+  }
+  await afterStep?.('created');
+  await close(engine, allocationId, 'confirm');
+  return Promise.all(ips.map(({ ipId }) => loadIp(tenant, ipId)));
+}
+
+/** @returns false when the worker has given the allocation up in the meantime. */
+async function createInAccount(tenant: Tenant, allocationId: string, journal: Journal): Promise<boolean> {
+  const { engine, account, keys: own } = tenant;
+  return retryWhenContended(async () => {
+    const [nowMs, defaultPool] = await Promise.all([nowOf(engine), engine.scripts.redis.get(own.defaultPool)]);
+    const pool = defaultPool ? await loadDefaultPool(tenant, defaultPool) : null;
+    let room = pool?.room ?? 0;
+    const items = journal.ips.map(({ ipId, entry }) => {
+      const given: NewIp = {
+        id: ipId,
+        address: entry.address,
+        region: entry.region,
+        hostname: entry.hostname,
+        bind: entry.bind,
+        leased: entry.leased,
+        status: journal.status,
+      };
+      let decision = create(given, nowMs, journal.by);
+      if (pool && room > 0) {
+        room -= 1;
+        const joined = joinPool(decision.ip, pool.record, 'it is the default pool', nowMs, journal.by);
+        decision = { ip: joined.ip, changes: [...decision.changes, ...joined.changes] };
+      }
+      return { ...itemFor(tenant, null, decision, null, nowMs), allocation: allocationId };
+    });
+    // The pool's record is written with a new revision, so that two who fill its last place meet.
+    if (pool) {
+      const { id, rev } = pool.record;
+      items[0]!.check.push([own.pool(id), rev]);
+      items[0]!.run.push(['SET', own.pool(id), recordOf(rev + 1, pool.record)]);
+    }
+    const results = await transact(engine.scripts, account, items, { whole: true });
+    if (results.every(Boolean)) return true;
+    const late = await engine.scripts.redis.zscore(own.tombstones, allocationId);
+    return late === null ? null : false;
+  });
+}
+
+async function loadDefaultPool({ engine, keys: own }: Tenant, poolId: string) {
+  const [raw, count] = await Promise.all([
+    engine.scripts.redis.get(own.pool(poolId)),
+    engine.scripts.redis.zcard(own.poolIps(poolId)),
+  ]);
+  if (!raw || count >= MOST_IPS_PER_POOL) return null;
+  return { record: Pool.parse(JSON.parse(raw)), room: MOST_IPS_PER_POOL - count };
+}
+
+async function close(engine: Engine, allocationId: string, how: 'confirm' | 'undo') {
+  await engine.scripts.run('inventory-close', [
+    keys.entries,
+    keys.free,
+    keys.pending,
+    keys.journal,
+    keys.sequence,
+    allocationId,
+    how,
+  ]);
+}
+
+/** An allocation takes milliseconds; one that is older than this has lost its process. Real time: it is a time-out. */
+const GIVEN_UP_AFTER_MS = 10_000;
+/** A tombstone outlives every process that could still come with the allocation that it ends. */
+const TOMBSTONE_MS = 7 * 24 * 3_600_000;
+const MOST_PER_SWEEP = 100;
+
+/**
+ * Finishes or undoes allocations that lost their process: an IP that its account has is confirmed; for the others a
+ * tombstone refuses whoever still comes, and the address goes back to the place that it had.
+ * @returns how many were closed
+ */
+export async function sweepAllocations(engine: Engine, givenUpAfterMs = GIVEN_UP_AFTER_MS): Promise<number> {
+  const { redis } = engine.scripts;
+  const [seconds] = await redis.time();
+  const realNowMs = Number(seconds) * 1000;
+  const ids = await redis.zrangebyscore(keys.pending, '-inf', realNowMs - givenUpAfterMs, 'LIMIT', 0, MOST_PER_SWEEP);
+  for (const allocationId of ids) {
+    const raw = await redis.hget(keys.journal, allocationId);
+    if (!raw) {
+      await close(engine, allocationId, 'undo');
+      continue;
+    }
+    const journal = Journal.parse(JSON.parse(raw));
+    const account = { id: journal.account, parentId: journal.parentId };
+    const { keys: own } = tenantOf(engine, account, 'engine');
+    const bury = {
+      check: journal.ips.map(({ ipId }): [string, number] => [own.ip(ipId), 0]),
+      run: [
+        ['ZADD', own.tombstones, realNowMs, allocationId],
+        ['ZREMRANGEBYSCORE', own.tombstones, '-inf', realNowMs - TOMBSTONE_MS],
+      ],
+      publish: [],
+    };
+    const [buried] = await transact(engine.scripts, account, [bury], { whole: true });
+    await close(engine, allocationId, buried ? 'undo' : 'confirm');
+  }
+  return ids.length;
+}
+
+/** Gives addresses whose cooldown is over back to the inventory. @returns how many */
+export async function sweepReturns(tenant: Tenant): Promise<number> {
+  const { redis } = tenant.engine.scripts;
+  const [, flat] = await redis.hscan(tenant.keys.returns, '0', 'COUNT', MOST_PER_SWEEP);
+  for (let at = 0; at < flat.length; at += 2) {
+    const [ipId, address] = flat.slice(at, at + 2) as [string, string];
+    await tenant.engine.scripts.run('inventory-give-back', [keys.entries, keys.free, keys.sequence, address, ipId]);
+    await redis.hdel(tenant.keys.returns, ipId);
+  }
+  return flat.length / 2;
+}
+

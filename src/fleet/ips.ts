@@ -1,0 +1,100 @@
+/** What can be done with one dedicated IP. Every function is one change of status, hold or limit, whole or not at all. */
+import type { Ceiling, DedicatedIp } from '../warmup/dedicated-ip.ts';
+import * as decide from '../warmup/decide.ts';
+import { invalid } from '../warmup/errors.ts';
+import { buildPlan, DEFAULT_PLAN, type Plan, planDigest } from '../warmup/plan.ts';
+import { changeIp, findIpId, loadIp } from './change.ts';
+import type { Tenant } from './engine.ts';
+
+export type StartRequest = {
+  plan?: string | undefined;
+  zone?: string | undefined;
+  burst?: number | null | undefined;
+  dayStartsAt?: string | undefined;
+  startDay?: number | undefined;
+};
+
+/**
+ * Starts the warm-up. The rows of the plan are kept with the IP, so that editing a table changes no warm-up that runs. On
+ * an IP that is warming already nothing changes.
+ */
+export async function startWarmup(tenant: Tenant, ip: string, request: StartRequest): Promise<DedicatedIp> {
+  const plan = buildPlan(request.plan ?? DEFAULT_PLAN, tenant.engine.book);
+  const burst = request.burst ?? null;
+  if (burst !== null && !(Number.isInteger(burst) && burst >= 1)) {
+    throw invalid('burst', `burst is ${burst}; it must be a whole number of sends, at least 1 (an even drip)`);
+  }
+  const options = {
+    zone: request.zone ?? 'UTC',
+    burst,
+    dayStartsAt: request.dayStartsAt ?? 'start',
+    startDay: request.startDay ?? 1,
+  };
+  return changeIp(tenant, await findIpId(tenant, ip), (before, nowMs) => ({
+    ...decide.startWarmup(before, plan, options, nowMs, tenant.by),
+    ...keepPlan(tenant, plan),
+  }));
+}
+
+const keepPlan = ({ keys }: Tenant, plan: Plan) => ({
+  plan,
+  run: [['SET', keys.plan(planDigest(plan)), JSON.stringify(plan)]],
+});
+
+/** Ends the warm-up by hand: the IP is active from now on. */
+export async function endWarmup(tenant: Tenant, ip: string): Promise<DedicatedIp> {
+  return changeIp(tenant, await findIpId(tenant, ip), (before, nowMs) => decide.endWarmup(before, nowMs, tenant.by));
+}
+
+/** Out of its pools and without quota at once; free again (or gone, if it was brought) when the cooldown is over. */
+export async function releaseIp(tenant: Tenant, ip: string): Promise<DedicatedIp> {
+  const { cooldownMs } = tenant.engine;
+  return changeIp(tenant, await findIpId(tenant, ip), (before, nowMs) =>
+    decide.release(before, cooldownMs, nowMs, tenant.by),
+  );
+}
+
+export async function restoreIp(tenant: Tenant, ip: string): Promise<DedicatedIp> {
+  return changeIp(tenant, await findIpId(tenant, ip), (before, nowMs) => decide.restore(before, nowMs, tenant.by));
+}
+
+export type HoldRequest = { sending: boolean; advance: boolean; because: string; untilMs: number | null };
+
+/** The stop button: no mail, no progress or both, at once. */
+export async function holdIp(tenant: Tenant, ip: string, request: HoldRequest): Promise<DedicatedIp> {
+  return changeIp(tenant, await findIpId(tenant, ip), (before, nowMs) =>
+    decide.hold(before, { ...request, scope: 'ip', by: tenant.by }, nowMs),
+  );
+}
+
+export async function resumeIp(tenant: Tenant, ip: string): Promise<DedicatedIp> {
+  return changeIp(tenant, await findIpId(tenant, ip), (before, nowMs) =>
+    decide.resume(before, 'ip', nowMs, tenant.by),
+  );
+}
+
+/** An operator's own limit, binding in every status; `null` is none. */
+export async function setCeiling(tenant: Tenant, ip: string, ceiling: Ceiling): Promise<DedicatedIp> {
+  for (const [name, limit] of Object.entries(ceiling)) {
+    if (limit !== null && !(Number.isInteger(limit) && limit >= 1 && limit <= 1_000_000_000)) {
+      throw invalid(`ceiling.${name}`, `${name} is ${limit}; it must be a whole number from 1 to 1 000 000 000, or null for none`);
+    }
+  }
+  return changeIp(tenant, await findIpId(tenant, ip), (before) => decide.setCeiling(before, ceiling, tenant.by));
+}
+
+export async function getIp(tenant: Tenant, ip: string): Promise<DedicatedIp> {
+  return loadIp(tenant, await findIpId(tenant, ip));
+}
+
+/** The account's IPs by creation, one page. `after` is the position that the page before ended at. */
+export async function listIps(tenant: Tenant, { limit = 100, after = 0 } = {}): Promise<DedicatedIp[]> {
+  const ids = await tenant.engine.scripts.redis.zrange(tenant.keys.ips, String(after), String(after + limit - 1));
+  return Promise.all(ids.map((id) => loadIp(tenant, id)));
+}
+
+/** The last 20 changes of an IP, newest first. */
+export async function historyOf(tenant: Tenant, ipId: string): Promise<unknown[]> {
+  const entries = await tenant.engine.scripts.redis.lrange(tenant.keys.history(ipId), 0, -1);
+  return entries.map((entry) => JSON.parse(entry));
+}

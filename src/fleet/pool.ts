@@ -1,0 +1,19 @@
+/** The record of a pool. */
+import { z } from 'zod';
+import { Ceiling, Hold } from '../warmup/dedicated-ip.ts';
+
+/** As SendGrid has it, for both dialects. */
+export const MOST_IPS_PER_POOL = 100;
+
+export const Pool = z.object({
+  rev: z.number().int(),
+  id: z.string(),
+  name: z.string(),
+  createdAtMs: z.number(),
+  updatedAtMs: z.number(),
+  /** The part of an hour's mail that warming IPs may carry while an active one has room, 0 to 1. */
+  warmingShare: z.number().min(0).max(1),
+  ceiling: Ceiling,
+  hold: Hold.nullable(),
+});
+export type Pool = z.infer<typeof Pool>;

@@ -1,0 +1,143 @@
+/**
+ * The sweep: finds what is due on engine time, advances it, publishes its quota. The sorted set of due work is the truth;
+ * nothing else has to remember anything, so what is lost is still due and what is done twice changes nothing. It knows no
+ * queue: the worker gives it a schedule, a simulation drives it by hand.
+ */
+import { type Item, transact } from '../redis/transact.ts';
+import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
+import { advance, type Change } from '../warmup/decide.ts';
+import { eachAccount } from './accounts.ts';
+import { parseIp, planOf } from './change.ts';
+import { type Engine, nowOf, type Tenant, tenantOf } from './engine.ts';
+import { sweepAllocations, sweepReturns } from './inventory.ts';
+import { itemFor } from './save.ts';
+
+export type TickResult = {
+  /** IPs that were looked at and saved. */
+  published: number;
+  /** Status changes and ended holds, for the log. */
+  changes: (Change & { ip: string; address: string })[];
+  /** IPs that somebody else changed first; they are still due. */
+  contended: number;
+  /** IPs whose record cannot be read or decided on; they stay due and hold up nobody else. */
+  failed: { ip: string; error: unknown }[];
+  /** Work is left for another tick. */
+  more: boolean;
+};
+
+const nothing = (): TickResult => ({ published: 0, changes: [], contended: 0, failed: [], more: false });
+
+function add(total: TickResult, result: TickResult): void {
+  total.published += result.published;
+  total.contended += result.contended;
+  total.changes.push(...result.changes);
+  total.failed.push(...result.failed);
+}
+
+/** One script call saves this many IPs: about 5 ms of Redis, which no sender notices. */
+const BATCH = 50;
+/** An account with more due work than this leaves the rest to the next round, so that no account starves another. */
+const BATCHES_PER_ROUND = 20;
+
+export type TickOptions = {
+  /** Stop between two batches, for a worker that is told to end. */
+  signal?: AbortSignal;
+  /** Only IPs whose id falls into this share, so that several processes can divide a large sweep. */
+  shard?: { index: number; of: number };
+  onBatch?: (done: number) => void;
+};
+
+/** One round over all accounts. */
+export async function tick(engine: Engine, options: TickOptions = {}): Promise<TickResult> {
+  const total = nothing();
+  const { index } = options.shard ?? { index: 0 };
+  if (index === 0) await sweepAllocations(engine);
+  for await (const account of eachAccount(engine)) {
+    if (options.signal?.aborted) return { ...total, more: true };
+    const tenant = tenantOf(engine, account, 'engine');
+    const result = await tickAccount(tenant, options);
+    if (index === 0) await sweepReturns(tenant);
+    add(total, result);
+    total.more ||= result.more;
+  }
+  return total;
+}
+
+async function tickAccount(tenant: Tenant, options: TickOptions): Promise<TickResult> {
+  const total = nothing();
+  const { redis } = tenant.engine.scripts;
+  let offset = 0;
+  for (let round = 0; round < BATCHES_PER_ROUND; round += 1) {
+    if (options.signal?.aborted) return { ...total, more: true };
+    const nowMs = await nowOf(tenant.engine);
+    const due = await redis.zrangebyscore(tenant.keys.due, '-inf', nowMs, 'LIMIT', offset, BATCH);
+    if (due.length === 0) return total;
+    const mine = due.filter((id) => inShard(id, options.shard));
+    const result = await advanceBatch(tenant, mine, nowMs);
+    add(total, result);
+    options.onBatch?.(total.published);
+    // What others do, or what was contended, stays in the set: step over it.
+    offset += due.length - result.published;
+  }
+  return { ...total, more: true };
+}
+
+/** FNV-1a: the same IP falls to the same share in every process. */
+function inShard(id: string, shard: TickOptions['shard']): boolean {
+  if (!shard || shard.of === 1) return true;
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < id.length; at += 1) hash = Math.imul(hash ^ id.charCodeAt(at), 0x01000193) >>> 0;
+  return hash % shard.of === shard.index;
+}
+
+async function advanceBatch(tenant: Tenant, ids: string[], nowMs: number): Promise<TickResult> {
+  const result = nothing();
+  if (ids.length === 0) return result;
+  const { engine, keys, account } = tenant;
+  const records = await engine.scripts.redis.mget(ids.map(keys.ip));
+  const decided: { before: DedicatedIp; changes: Change[]; item: Item }[] = [];
+  for (const [index, raw] of records.entries()) {
+    const id = ids[index]!;
+    try {
+      if (!raw) throw new Error(`${id} is due but has no record`);
+      const before = parseIp(raw);
+      const decision = advance(before, nowMs);
+      const item = itemFor(tenant, before, decision, await planOf(tenant, decision.ip), nowMs);
+      decided.push({ before, changes: decision.changes, item });
+    } catch (error) {
+      result.failed.push({ ip: id, error });
+    }
+  }
+  const items = decided.map(({ item }) => item);
+  const applied = await transact(engine.scripts, account, items, { whole: false });
+  decided.forEach(({ before, changes }, index) => {
+    if (!applied[index]) {
+      result.contended += 1;
+      return;
+    }
+    result.published += 1;
+    for (const change of changes) result.changes.push({ ...change, ip: before.id, address: before.address });
+  });
+  return result;
+}
+
+/** Ticks until nothing is due any more. */
+export async function tickUntilDone(engine: Engine, options: TickOptions = {}): Promise<TickResult> {
+  const total = nothing();
+  for (;;) {
+    const result = await tick(engine, options);
+    add(total, result);
+    if (options.signal?.aborted) return { ...total, more: true };
+    if (!result.more && result.contended === 0) return total;
+  }
+}
+
+/** How many IPs are due now, over all accounts. */
+export async function countDue(engine: Engine): Promise<number> {
+  const nowMs = await nowOf(engine);
+  let due = 0;
+  for await (const account of eachAccount(engine)) {
+    due += await engine.scripts.redis.zcount(tenantOf(engine, account, 'engine').keys.due, '-inf', nowMs);
+  }
+  return due;
+}

@@ -1,0 +1,98 @@
+/** The hot record between its packed form (layout in `lua/counter.lua`) and the types of the pure core. */
+import type { CounterState } from '../warmup/counter.ts';
+import type { SendQuota, WindowLimits } from '../warmup/quota.ts';
+
+/** What a sender has to know to use an IP; kept in the hot record, so that a take needs no second read. */
+export type HotTexts = { id: string; address: string; hostname: string | null; bind: string | null; pools: string[] };
+
+const GATES = ['closed', 'warming', 'active'] as const;
+const STATE_FROM = 8;
+const PUBLISHED_FROM = 64;
+const EDGES_FROM = 168;
+
+/** The part of the record that is published, from byte 64 on. */
+export function packPublished(quota: SendQuota, texts: HotTexts): Buffer {
+  const numbers = [
+    GATES.indexOf(quota.gate),
+    quota.heldUntilMs,
+    quota.fromMs,
+    quota.toMs,
+    ...packLimits(quota.current),
+    ...packLimits(quota.next),
+    quota.edgesMs.length,
+    ...quota.edgesMs,
+  ];
+  const packed = Buffer.alloc(numbers.length * 8);
+  numbers.forEach((value, index) => packed.writeDoubleLE(value, index * 8));
+  const { id, address, hostname, bind, pools } = texts;
+  return Buffer.concat([packed, Buffer.from([id, address, hostname ?? '', bind ?? '', pools.join(',')].join('\n'))]);
+}
+
+/** The whole record of a pool's ceiling or of a new IP: nothing used, the bucket full. */
+export function packNew(published: Buffer): Buffer {
+  const head = Buffer.alloc(PUBLISHED_FROM);
+  head.writeDoubleLE(1, 0);
+  head.writeDoubleLE(Number.MAX_SAFE_INTEGER, STATE_FROM + 4 * 8);
+  return Buffer.concat([head, published]);
+}
+
+export function unpackHot(raw: Buffer): { state: CounterState; quota: SendQuota; texts: HotTexts } {
+  const at = (offset: number) => raw.readDoubleLE(offset);
+  const edges = at(EDGES_FROM - 8);
+  const [id = '', address = '', hostname = '', bind = '', pools = ''] = raw
+    .subarray(EDGES_FROM + edges * 8)
+    .toString()
+    .split('\n');
+  return {
+    state: {
+      dayFromMs: at(8),
+      dayUsed: at(16),
+      hourFromMs: at(24),
+      hourUsed: at(32),
+      level: at(40),
+      atMs: at(48),
+      seq: at(56),
+    },
+    quota: {
+      gate: GATES[at(64)] ?? 'closed',
+      heldUntilMs: at(72),
+      fromMs: at(80),
+      toMs: at(88),
+      current: unpackLimits(raw, 96),
+      next: unpackLimits(raw, 128),
+      edgesMs: Array.from({ length: edges }, (_, index) => at(EDGES_FROM + index * 8)),
+    },
+    texts: { id, address, hostname: hostname || null, bind: bind || null, pools: pools ? pools.split(',') : [] },
+  };
+}
+
+const packLimits = ({ dailyLimit, hourlyCap, burst, dailyByCeiling, hourlyByCeiling }: WindowLimits) => [
+  dailyLimit ?? -1,
+  hourlyCap ?? -1,
+  burst ?? -1,
+  (dailyByCeiling ? 1 : 0) + (hourlyByCeiling ? 2 : 0),
+];
+
+function unpackLimits(raw: Buffer, offset: number): WindowLimits {
+  const limit = (index: number) => {
+    const value = raw.readDoubleLE(offset + index * 8);
+    return value < 0 ? null : value;
+  };
+  const flags = raw.readDoubleLE(offset + 24);
+  return {
+    dailyLimit: limit(0),
+    hourlyCap: limit(1),
+    burst: limit(2),
+    dailyByCeiling: flags % 2 === 1,
+    hourlyByCeiling: flags >= 2,
+  };
+}
+
+/** Entries of 12 bytes: the beginning of an hour or a day, and the sends in it. */
+export function unpackSent(raw: Buffer | null): { fromMs: number; sends: number }[] {
+  const entries: { fromMs: number; sends: number }[] = [];
+  for (let at = 0; raw && at + 12 <= raw.length; at += 12) {
+    entries.push({ fromMs: raw.readDoubleLE(at), sends: raw.readUInt32LE(at + 8) });
+  }
+  return entries;
+}

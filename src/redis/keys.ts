@@ -1,0 +1,98 @@
+/**
+ * Every key of Warmline, made here and nowhere else. All keys of an account carry its hash tag, so that an account lives
+ * in one slot of a cluster and each of its operations can be one atomic script.
+ */
+
+/** Whose keys: a subuser lives in the slot of its parent. */
+export type AccountRef = { readonly id: string; readonly parentId: string | null };
+
+/** `warmline:{acct_x}:`, and `warmline:{acct_parent}:acct_sub:` for a subuser: what all keys of an account begin with. */
+export const accountPrefix = ({ id, parentId }: AccountRef) =>
+  parentId === null ? `warmline:{${id}}:` : `warmline:{${parentId}}:${id}:`;
+
+export type AccountKeys = ReturnType<typeof accountKeys>;
+
+export function accountKeys(account: AccountRef) {
+  const prefix = accountPrefix(account);
+  return {
+    prefix,
+    /** String, JSON: the account's record. */
+    account: `${prefix}account`,
+    /** String, JSON `{"rev":...}`: the record of an IP, the truth about everything that is decided. */
+    ip: (ipId: string) => `${prefix}ip:${ipId}`,
+    /** String of packed numbers: the hot record that takes are charged to (layout in `lua/counter.lua`). */
+    hot: (address: string) => `${prefix}hot:${address}`,
+    /** Hash: the published send quota, for people and for senders in any language. */
+    quota: (address: string) => `${prefix}quota:${address}`,
+    /** Hash of two packed strings: what was sent, the last 48 hours and the last 128 days. */
+    sent: (ipId: string) => `${prefix}sent:${ipId}`,
+    /** Set: receipts credited in the running day. */
+    refunded: (ipId: string) => `${prefix}refunded:${ipId}`,
+    /** List, newest first: the last 20 changes of an IP, JSON. */
+    history: (ipId: string) => `${prefix}history:${ipId}`,
+    /** Hash: address -> id of the IP that holds it (provisioning to cooldown). */
+    addresses: `${prefix}addresses`,
+    /** Sorted set: ids of the account's IPs by the instant of their creation; released ones leave it. */
+    ips: `${prefix}ips`,
+    /** Sorted set: ids by the next instant (ms of engine time) at which the worker has to look at them. */
+    due: `${prefix}due`,
+    /** String, JSON: the rows of a plan under their digest. */
+    plan: (digest: string) => `${prefix}plan:${digest}`,
+    /** String, JSON `{"rev":...}`: the record of a pool. */
+    pool: (poolId: string) => `${prefix}pool:${poolId}`,
+    /** Sorted set: ids of the IPs of a pool in the order in which they joined. */
+    poolIps: (poolId: string) => `${prefix}pool-ips:${poolId}`,
+    /** String of packed numbers: what the pool itself limits (layout in `lua/take-pool.lua`). */
+    gate: (poolId: string) => `${prefix}gate:${poolId}`,
+    /** Hash: name -> id of a pool. */
+    poolNames: `${prefix}pool-names`,
+    /** Sorted set: ids of the pools by the order of their creation. */
+    pools: `${prefix}pools`,
+    /** String: id of the default pool. */
+    defaultPool: `${prefix}default-pool`,
+    /** Stream: every change of status, hold, plan, limits, pool and owner. */
+    changes: `${prefix}changes`,
+    /** Sorted set: allocations that came too late, by the instant (real time) at which they were undone. */
+    tombstones: `${prefix}tombstones`,
+    /** Hash: ip id -> JSON of the address that goes back to the inventory once its cooldown is over. */
+    returns: `${prefix}returns`,
+  };
+}
+
+/** The operator's addresses, in a slot of their own. */
+export const inventoryKeys = {
+  /** Hash: address -> JSON of its entry. */
+  entries: 'warmline:{inventory}:entries',
+  /** Sorted set: free addresses by their place in the queue, longest free first. */
+  free: 'warmline:{inventory}:free',
+  /** String, a number: the last place given in that queue. */
+  sequence: 'warmline:{inventory}:sequence',
+  /** Sorted set: ids of allocations that are under way, by the real time at which they began. */
+  pending: 'warmline:{inventory}:pending',
+  /** Hash: id of an allocation -> JSON of what it reserved. */
+  journal: 'warmline:{inventory}:journal',
+};
+
+/** Which accounts exist and whose keys are whose. */
+export const directoryKeys = {
+  /** Hash: name -> id. */
+  names: 'warmline:{directory}:names',
+  /** Hash: id -> JSON of the account. */
+  accounts: 'warmline:{directory}:accounts',
+  /** Hash: SHA-256 of an API key -> JSON of its account and scopes. */
+  apiKeys: 'warmline:{directory}:api-keys',
+  /** String: SHA-256 of the key that the environment gave at the last start; the next start replaces it. */
+  environmentKey: 'warmline:{directory}:environment-key',
+  /** String: random; signs the receipts that go out over HTTP. */
+  receiptSecret: 'warmline:{directory}:receipt-secret',
+};
+
+export const clockKeys = {
+  /** String, `real` or `test`: set by the first start on a database and never changed. */
+  mode: 'warmline:{clock}:mode',
+  /** String, ms: the time of a test clock. */
+  now: 'warmline:{clock}:now',
+};
+
+/** Prefix of BullMQ's keys. The queue has a slot of its own. */
+export const QUEUE_PREFIX = 'warmline:{queue}';

@@ -1,0 +1,225 @@
+-- The arithmetic of the limiter; src/warmup/counter.ts does the same, operation for operation, and explains it.
+--
+-- The hot record of an IP, key warmline:{acct}:hot:<address>, is one string of little-endian doubles and a text:
+--    0 layout (1)
+--    8 dayFrom  dayUsed  hourFrom  hourUsed  level  at  seq            the state: what a take writes (56 bytes)
+--   64 gate (0 closed, 1 warming, 2 active)  heldUntil                 published by the worker from here on
+--   80 from  to  daily  hourly  burst  flags                           the current window
+--  128 nextDaily  nextHourly  nextBurst  nextFlags                     in force from `to` on
+--  160 count of edges, then so many edges                              ends of the windows that follow
+--      id \n address \n hostname \n bind \n pool,pool,...
+-- Instants are in ms, counts in sends, level in sends x 3 600 000; -1 is unlimited (burst: no bucket).
+-- flags: 1 the daily limit, 2 the hourly cap comes from the operator's ceiling.
+
+local HOUR, DAY, SEND_UNITS, FULL = 3600000, 86400000, 3600000, 9007199254740991
+local HUGE = math.huge
+local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
+local HEAD = '<' .. string.rep('d', 21)
+local STATE = '<ddddddd'
+local EDGES_AT = 169 -- byte of the first edge, counted from 1
+local CLOSED, WARMING = 0, 1
+
+local function decode(raw)
+  local c = { raw = raw }
+  local _
+  _, c.day_from, c.day_used, c.hour_from, c.hour_used, c.level, c.at, c.seq,
+  c.gate, c.held_until, c.from, c.to, c.daily, c.hourly, c.burst, c.flags,
+  c.next_daily, c.next_hourly, c.next_burst, c.next_flags, c.edges = struct.unpack(HEAD, raw)
+  return c
+end
+
+local function encode_state(c)
+  return struct.pack(STATE, c.day_from, c.day_used, c.hour_from, c.hour_used, c.level, c.at, c.seq)
+end
+
+-- id, address, hostname, bind, pools
+local function texts(c)
+  return string.match(string.sub(c.raw, EDGES_AT + c.edges * 8), '^([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n(.*)$')
+end
+
+-- The window in force at an instant: from, to, daily, hourly, burst, flags.
+local function window_at(c, at)
+  if at < c.to then
+    return c.from, c.to, c.daily, c.hourly, c.burst, c.flags
+  end
+  local from = c.to
+  for i = 0, c.edges - 1 do
+    local edge = struct.unpack('<d', c.raw, EDGES_AT + i * 8)
+    if at < edge then
+      return from, edge, c.next_daily, c.next_hourly, c.next_burst, c.next_flags
+    end
+    from = edge
+  end
+  from = from + floor((at - from) / DAY) * DAY
+  return from, from + DAY, c.next_daily, c.next_hourly, c.next_burst, c.next_flags
+end
+
+-- Units that flow in within `elapsed` ms of a window.
+local function refill(from, to, daily, hourly, elapsed)
+  if hourly >= 0 then
+    return min(elapsed, HOUR) * hourly
+  end
+  local seconds = ceil((to - from) / 1000)
+  local units = max(daily, 0) * 3600
+  elapsed = min(elapsed, to - from)
+  return elapsed * floor(units / seconds) + floor(elapsed * (units % seconds) / seconds)
+end
+
+-- Moves a counter on to an instant: new windows opened, the bucket filled. The window stays in c.w_*.
+local function settle(c, now)
+  local at = max(now, c.at)
+  local from, to, daily, hourly, burst, flags = window_at(c, at)
+  local hour = from + max(0, floor((at - from) / HOUR)) * HOUR
+  local level = c.level
+  local segment = min(at, max(c.at, at - 2 * DAY, c.from))
+  if segment >= from then
+    if burst < 0 then
+      level = FULL
+    else
+      if level ~= FULL then level = level + refill(from, to, daily, hourly, at - segment) end
+      level = min(burst * SEND_UNITS, level)
+    end
+  else
+    while true do
+      local p_from, p_to, p_daily, p_hourly, p_burst = window_at(c, segment)
+      local ends = min(p_to, at)
+      if p_burst < 0 then
+        level = FULL
+      else
+        if level ~= FULL then level = level + refill(p_from, p_to, p_daily, p_hourly, ends - segment) end
+        level = min(p_burst * SEND_UNITS, level)
+      end
+      if ends >= at then break end
+      segment = ends
+    end
+    if burst < 0 then level = FULL else level = min(level, burst * SEND_UNITS) end
+  end
+  if c.day_from ~= from then
+    c.day_from, c.day_used = from, 0
+  end
+  if c.hour_from ~= hour then
+    c.hour_from, c.hour_used = hour, 0
+  end
+  c.level, c.at = level, at
+  c.w_from, c.w_to, c.w_daily, c.w_hourly, c.w_burst, c.w_flags = from, to, daily, hourly, burst, flags
+  c.w_hour_to = min(hour + HOUR, to)
+end
+
+-- The fewest whole milliseconds in which `units` flow into the bucket of the settled window.
+local function ms_until(c, units)
+  if units <= 0 then return 0 end
+  if c.w_hourly >= 0 then return ceil(units / c.w_hourly) end
+  local from, to, daily = c.w_from, c.w_to, c.w_daily
+  local seconds = ceil((to - from) / 1000)
+  local ms = ceil((units / (max(daily, 0) * 3600)) * seconds)
+  while refill(from, to, daily, -1, ms) < units and ms < to - from do ms = ms + 1 end
+  while ms > 0 and refill(from, to, daily, -1, ms - 1) >= units do ms = ms - 1 end
+  return ms
+end
+
+-- Of a settled counter: room, binds, limit, remaining, resets_at. The tightest limit; of equals the one that frees last.
+local function read(c)
+  local room, binds, limit, remaining, resets = HUGE, false, -1, -1, c.w_to
+  if c.w_daily >= 0 then
+    room = max(0, c.w_daily - c.day_used)
+    binds, limit, remaining = (c.w_flags % 2 == 1) and 'ceiling' or 'day', c.w_daily, room
+  end
+  if c.w_hourly >= 0 then
+    local left = max(0, c.w_hourly - c.hour_used)
+    if left < room then
+      room, binds, limit, remaining, resets = left, (c.w_flags >= 2) and 'ceiling' or 'hour', c.w_hourly, left, c.w_hour_to
+    end
+  end
+  if c.w_burst >= 0 then
+    local left = floor(c.level / SEND_UNITS)
+    if left < room then
+      room, binds, limit, remaining = left, 'burst', c.w_burst, left
+      resets = c.at + ms_until(c, c.w_burst * SEND_UNITS - c.level)
+    end
+  end
+  if c.gate == CLOSED then
+    room, binds, remaining = 0, 'status', 0
+  elseif c.at < c.held_until then
+    room, binds, remaining = 0, 'hold', 0
+  end
+  return room, binds, limit, remaining, resets
+end
+
+local function allows(daily, hourly, burst, count)
+  return (daily < 0 or count <= daily) and (hourly < 0 or count <= hourly) and (burst < 0 or count <= burst)
+end
+
+local function copy(c)
+  local twin = {}
+  for name, value in pairs(c) do twin[name] = value end
+  return twin
+end
+
+-- The earliest instant at which `count` sends would be granted if nobody else took; false when that is never.
+-- The counter must be settled; it is left as it was.
+local function room_at(settled, count)
+  if settled.gate == CLOSED or settled.held_until == HUGE then return false end
+  if not allows(settled.w_daily, settled.w_hourly, settled.w_burst, count)
+    and not allows(settled.next_daily, settled.next_hourly, settled.next_burst, count) then
+    return false
+  end
+  local c = copy(settled)
+  for _ = 1, 64 do
+    if read(c) >= count then return c.at end
+    local wait = max(c.at, c.held_until)
+    if not allows(c.w_daily, c.w_hourly, c.w_burst, count) then wait = max(wait, c.w_to) end
+    if c.w_daily >= 0 and c.w_daily - c.day_used < count then wait = max(wait, c.w_to) end
+    if c.w_hourly >= 0 and c.w_hourly - c.hour_used < count then wait = max(wait, c.w_hour_to) end
+    if c.w_burst >= 0 and c.level < count * SEND_UNITS then
+      wait = max(wait, min(c.at + ms_until(c, count * SEND_UNITS - c.level), c.w_to))
+    end
+    settle(c, max(wait, c.at + 1))
+  end
+  return false
+end
+
+-- Room of a settled counter at a later instant; the counter is left as it was.
+local function room_then(settled, at)
+  local c = copy(settled)
+  settle(c, at)
+  return (read(c))
+end
+
+local function charge(c, count)
+  c.day_used = c.day_used + count
+  c.hour_used = c.hour_used + count
+  if c.level ~= FULL then c.level = c.level - count * SEND_UNITS end
+  c.seq = c.seq + 1
+end
+
+-- What was sent is filed by the first take of a new hour: key warmline:{acct}:sent:<ipId>, a hash of two strings of
+-- 12-byte entries (from in ms as a double, sends as four bytes): `hours`, the last 48, and `days`, the last 128.
+local KEEP_HOURS, KEEP_DAYS = 48, 128
+local function file_entry(key, field, keep, from, used)
+  local old = redis.call('HGET', key, field) or ''
+  local all = old .. struct.pack('<dI4', from, min(used, 4294967295))
+  redis.call('HSET', key, field, string.sub(all, -keep * 12))
+end
+local function file_past(prefix, id, before, c)
+  local key = prefix .. 'sent:' .. id
+  if before.hour_from ~= c.hour_from and before.hour_used > 0 then
+    file_entry(key, 'hours', KEEP_HOURS, before.hour_from, before.hour_used)
+  end
+  if before.day_from ~= c.day_from then
+    if before.day_used > 0 then file_entry(key, 'days', KEEP_DAYS, before.day_from, before.day_used) end
+    redis.call('DEL', prefix .. 'refunded:' .. id) -- receipts of a day that is over credit nothing any more
+  end
+end
+
+-- Settles for a write and files what is past. Callers keep the counter and write its state.
+local function settle_and_file(prefix, c, now)
+  local before = { day_from = c.day_from, day_used = c.day_used, hour_from = c.hour_from, hour_used = c.hour_used }
+  settle(c, now)
+  if before.hour_from ~= 0 and before.hour_from ~= c.hour_from then
+    c.past = before
+  end
+end
+local function write_state(prefix, key, c)
+  if c.past then file_past(prefix, (texts(c)), c.past, c) end
+  redis.call('SETRANGE', key, 8, encode_state(c))
+end

@@ -1,0 +1,23 @@
+-- The last step of an allocation: the account holds the addresses now, or they go back to where they were. Doing it twice
+-- changes nothing.
+-- KEYS[1] entries  KEYS[2] free  KEYS[3] pending  KEYS[4] journal  KEYS[5] sequence
+-- ARGV[1] id of the allocation   ARGV[2] confirm | undo
+-- Returns 1, or 0 when it was closed before.
+local journal = redis.call('HGET', KEYS[4], ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
+if not journal then return 0 end
+redis.call('HDEL', KEYS[4], ARGV[1])
+for _, ip in ipairs(cjson.decode(journal).ips) do
+  local entry = ip.entry
+  if ARGV[2] == 'confirm' then
+    entry.state = 'held'
+    redis.call('HSET', KEYS[1], entry.address, cjson.encode(entry))
+  elseif ip.place then
+    entry.state, entry.account, entry.ipId = 'free', nil, nil
+    redis.call('HSET', KEYS[1], entry.address, cjson.encode(entry))
+    redis.call('ZADD', KEYS[2], ip.place, entry.address)
+  else
+    redis.call('HDEL', KEYS[1], entry.address)
+  end
+end
+return 1

@@ -1,0 +1,39 @@
+-- The answers of a take. A receipt is <ipId>.<dayFrom>.<hourFrom>.<count>.<seq>: all that a refund needs, and seq makes
+-- it unique, so that it is credited at most once.
+local function grant(c, count, real)
+  local id, address, hostname, bind = texts(c)
+  local receipt = ''
+  if real then receipt = string.format('%s.%.0f.%.0f.%d.%.0f', id, c.day_from, c.hour_from, count, c.seq) end
+  return { address, count, receipt, id, hostname, bind }
+end
+
+local function until_of(c, binds, resets)
+  if binds == 'hold' then return c.held_until == HUGE and -1 or c.held_until end
+  if binds == 'status' or not binds then return -1 end
+  return resets
+end
+
+-- `c` is the counter after the grant, of the first IP granted. A partial grant says what bound and when there is more.
+local function allowed(c, granted, count, grants)
+  local _, binds, limit, remaining, resets = read(c)
+  local reason, until_ms = '', -1
+  if granted < count then
+    reason, until_ms = binds or 'count', until_of(c, binds, resets)
+  end
+  local id = (texts(c))
+  local reply = { 'ok', c.at, granted, limit, remaining, 0, resets, reason, until_ms, id }
+  for _, one in ipairs(grants) do
+    for _, value in ipairs(one) do reply[#reply + 1] = value end
+  end
+  return reply
+end
+
+-- `c` is the IP with room soonest; `binding` the counter that denies (the IP itself, or its pool).
+local function denied(c, binding, count, retry_at)
+  local _, binds, limit, remaining, resets = read(binding)
+  local until_ms = until_of(binding, binds, resets)
+  if not retry_at and binds ~= 'status' and binds ~= 'hold' then
+    binds, until_ms = 'count', -1
+  end
+  return { 'ok', binding.at, 0, limit, remaining, retry_at or -1, resets, binds or 'count', until_ms, c and (texts(c)) or '' }
+end
