@@ -7,7 +7,7 @@ import { Redis, type RedisOptions } from 'ioredis';
 /** Reconnects quickly and for ever: 50 ms, doubling to 1 s. (ioredis 6 would wait up to 5 s.) */
 const retryStrategy = (times: number) => Math.min(50 * 2 ** Math.min(times, 10), 1000);
 
-const COMMON: RedisOptions = { retryStrategy, connectTimeout: 5_000, lazyConnect: true };
+const COMMON = { retryStrategy, connectTimeout: 5_000 } satisfies RedisOptions;
 
 /**
  * For everything but the queue. An unanswered command fails at once when the connection breaks, and after 5 s when it
@@ -16,6 +16,7 @@ const COMMON: RedisOptions = { retryStrategy, connectTimeout: 5_000, lazyConnect
 export async function connect(url: string): Promise<Redis> {
   const redis = new Redis(url, {
     ...COMMON,
+    lazyConnect: true,
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
@@ -34,7 +35,7 @@ export async function connect(url: string): Promise<Redis> {
 
 /** For BullMQ, which retries for ever by itself and must never share a connection that debits. */
 export function connectForQueue(url: string): Redis {
-  const redis = new Redis(url, { ...COMMON, lazyConnect: false, maxRetriesPerRequest: null });
+  const redis = new Redis(url, { ...COMMON, maxRetriesPerRequest: null });
   redis.on('error', () => {});
   return redis;
 }

@@ -143,8 +143,8 @@ export function read(before: CounterState, quota: SendQuota, nowMs: number): Rea
       best = { room, binds: 'burst', limit: burst, remaining: room, resetsAtMs };
     }
   }
-  if (quota.gate === 'closed') best = { ...best, room: 0, remaining: 0, binds: 'status' };
-  else if (state.atMs < quota.heldUntilMs) best = { ...best, room: 0, remaining: 0, binds: 'hold' };
+  if (quota.gate === 'closed') best = { ...best, room: 0, limit: 0, remaining: 0, binds: 'status' };
+  else if (state.atMs < quota.heldUntilMs) best = { ...best, room: 0, limit: 0, remaining: 0, binds: 'hold' };
   return { ...best, state };
 }
 

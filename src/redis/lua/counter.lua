@@ -138,9 +138,9 @@ local function read(c)
     end
   end
   if c.gate == CLOSED then
-    room, binds, remaining = 0, 'status', 0
+    room, binds, limit, remaining = 0, 'status', 0, 0
   elseif c.at < c.held_until then
-    room, binds, remaining = 0, 'hold', 0
+    room, binds, limit, remaining = 0, 'hold', 0, 0
   end
   return room, binds, limit, remaining, resets
 end

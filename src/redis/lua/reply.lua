@@ -7,10 +7,11 @@ local function grant(c, count, real)
   return { address, count, receipt, id, hostname, bind }
 end
 
-local function until_of(c, binds, resets)
+-- Until when it binds: a hold to its end, a limit until there is room again.
+local function until_of(c, binds, room_again)
   if binds == 'hold' then return c.held_until == HUGE and -1 or c.held_until end
-  if binds == 'status' or not binds then return -1 end
-  return resets
+  if binds == 'status' then return -1 end
+  return room_again or -1
 end
 
 -- `c` is the counter after the grant, of the first IP granted. A partial grant says what bound and when there is more.
@@ -18,7 +19,7 @@ local function allowed(c, granted, count, grants)
   local _, binds, limit, remaining, resets = read(c)
   local reason, until_ms = '', -1
   if granted < count then
-    reason, until_ms = binds or 'count', until_of(c, binds, resets)
+    reason, until_ms = binds or 'count', until_of(c, binds, room_at(c, 1))
   end
   local id = (texts(c))
   local reply = { 'ok', c.at, granted, limit, remaining, 0, resets, reason, until_ms, id }
@@ -31,9 +32,7 @@ end
 -- `c` is the IP with room soonest; `binding` the counter that denies (the IP itself, or its pool).
 local function denied(c, binding, count, retry_at)
   local _, binds, limit, remaining, resets = read(binding)
-  local until_ms = until_of(binding, binds, resets)
-  if not retry_at and binds ~= 'status' and binds ~= 'hold' then
-    binds, until_ms = 'count', -1
-  end
+  if not retry_at and binds ~= 'status' and binds ~= 'hold' then binds = 'count' end
+  local until_ms = until_of(binding, binds, retry_at)
   return { 'ok', binding.at, 0, limit, remaining, retry_at or -1, resets, binds or 'count', until_ms, c and (texts(c)) or '' }
 end

@@ -85,14 +85,19 @@ local function candidates(most)
   return {}
 end
 
+local function is_member(c)
+  if scope == 'all' then return true end
+  local _, _, _, _, pools = texts(c)
+  return string.find(',' .. pools .. ',', ',' .. scope .. ',', 1, true) ~= nil
+end
+
+-- The IPs that the caller named: those with room in the order of choice, and the others.
 local function among()
   local list, waiting = {}, {}
   for i = 7, #ARGV do
     local address = ARGV[i]
     local c = load(address)
-    local _, _, _, _, pools = c and texts(c)
-    local member = c and (scope == 'all' or string.find(',' .. pools .. ',', ',' .. scope .. ',', 1, true))
-    if member and (ARGV[6] == '' or family_of(address) == ARGV[6]) then
+    if c and is_member(c) and (ARGV[6] == '' or family_of(address) == ARGV[6]) then
       local room = read(c)
       local one = { address = address, c = c, room = room, score = score_of(c) }
       if room >= 1 then list[#list + 1] = one else waiting[#waiting + 1] = one end
@@ -105,7 +110,7 @@ local function among()
   return list, waiting
 end
 
--- Turns that have come are taken first, so that an hour that began has its IPs ready. 
+-- Turns that have come are taken first, so that an hour that began has its IPs ready.
 for _, family in ipairs(families) do
   local due = redis.call('ZRANGEBYSCORE', turn_key(prefix, scope, family), '-inf', number(now), 'LIMIT', 0, MOST_IPS)
   for _, address in ipairs(due) do refresh(address) end
@@ -236,7 +241,7 @@ if need > 1 and #all > 1 then
       local middle = floor((low + high) / 2)
       if enough(middle) then high = middle else low = middle end
     end
-    best, best_at = soonest, high
+    if not best_at or high < best_at then best, best_at = soonest, high end
   end
 end
 

@@ -1,0 +1,140 @@
+/**
+ * For mail senders in Node: ask before every message, over Redis directly.
+ *
+ *     const sender = await createSender({ redisUrl, account: 'default' });
+ *     const { allowed, granted, retryAfterMs } = await sender.take({ pool: 'marketing', count: 3 });
+ *
+ * Over quota is an answer and not an error. Whatever is granted counts as sent; what was not sent after all is given back
+ * with `refund`.
+ */
+import { connect } from '../redis/connect.ts';
+import { resolveAccount, runsOnTestClock } from '../redis/directory.ts';
+import { createLimiter, type Grant, type RefundRequest, type TakeAnswer, type TakeRequest } from '../redis/limiter.ts';
+import { createScripts } from '../redis/scripts.ts';
+import { WarmlineError } from '../warmup/errors.ts';
+
+export { WarmlineError };
+export type { BecauseCode, Grant, RefundRequest, TakeAnswer, TakeRequest } from '../redis/limiter.ts';
+
+export type SenderOptions = {
+  /** `redis://[:password@]host:port`, the Redis that the worker publishes to. */
+  redisUrl: string;
+  /** Name or id of the account whose IPs are used. @default "default" */
+  account?: string;
+  /** Say so to use a database on a test clock; without it such a database is refused, since its quotas mean nothing. */
+  testClock?: boolean;
+  /**
+   * What to answer while Redis cannot be reached. `deny`: nothing is sent. `allow-active`: IPs that were last seen active
+   * and without limits go on, uncounted; everything else is denied.
+   * @default "deny"
+   */
+  whenUnreachable?: 'deny' | 'allow-active';
+};
+
+export type Sender = {
+  /**
+   * Takes sends: `{ ip }`, `{ pool }` or neither (the default pool, else any IP of the account).
+   * @throws WarmlineError `not_found` for an unknown IP or pool, `invalid` for a count that is none
+   */
+  take(request?: TakeRequest): Promise<TakeAnswer>;
+  /** The answer that this take would get now; nothing is counted and receipts are empty. */
+  peek(request?: TakeRequest): Promise<TakeAnswer>;
+  /** Gives back what was granted but not sent; each receipt counts once. */
+  refund(refunds: RefundRequest | readonly RefundRequest[]): Promise<{ refunded: number }>;
+  close(): Promise<void>;
+};
+
+/** Redis answers, but cannot decide at the moment; nothing was counted. */
+const CANNOT_DECIDE = /^(LOADING|READONLY|MISCONF|OOM|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|NOREPLICAS|BUSY)\b/;
+const RETRY_UNREACHABLE_MS = 1_000;
+
+/** @throws when Redis cannot be reached at the start, the account is unknown, or the clocks do not match */
+export async function createSender(options: SenderOptions): Promise<Sender> {
+  const { redisUrl, account: name = 'default', testClock = false, whenUnreachable = 'deny' } = options;
+  const redis = await connect(redisUrl);
+  try {
+    const onTestClock = await runsOnTestClock(redis);
+    if (onTestClock !== testClock) {
+      throw new Error(
+        onTestClock
+          ? 'this database runs on a test clock, so its quotas say nothing about real mail; pass testClock: true to use it in a test'
+          : 'testClock is set, but this database runs on the real clock; leave testClock out',
+      );
+    }
+    const account = await resolveAccount(redis, name);
+    if (!account) throw new Error(`there is no account "${name}" in this Redis; was the worker ever started on it?`);
+    const limiter = createLimiter(createScripts(redis, { testClock }), account);
+    const unlimited = rememberUnlimited();
+
+    return {
+      async take(request = {}) {
+        try {
+          const answer = await limiter.take(request);
+          unlimited.see(request, answer);
+          return answer;
+        } catch (error) {
+          if (!isUnreachable(error)) throw error;
+          // The outcome of a take whose connection broke is unknown: it counts as spent, and is not tried again.
+          return (whenUnreachable === 'allow-active' && unlimited.grant(request)) || unreachable();
+        }
+      },
+      async peek(request = {}) {
+        try {
+          return await limiter.peek(request);
+        } catch (error) {
+          if (!isUnreachable(error)) throw error;
+          return unreachable();
+        }
+      },
+      refund: (refunds) => limiter.refund(Array.isArray(refunds) ? refunds : [refunds as RefundRequest]),
+      async close() {
+        await redis.quit().catch(() => redis.disconnect());
+      },
+    };
+  } catch (error) {
+    redis.disconnect();
+    throw error;
+  }
+}
+
+function isUnreachable(error: unknown): boolean {
+  if (error instanceof WarmlineError || error instanceof TypeError || !(error instanceof Error)) return false;
+  return error.name === 'ReplyError' ? CANNOT_DECIDE.test(error.message) : true;
+}
+
+const unreachable = (): TakeAnswer => ({
+  allowed: false,
+  granted: [],
+  limit: 0,
+  remaining: 0,
+  retryAfterMs: RETRY_UNREACHABLE_MS,
+  resetAfterMs: RETRY_UNREACHABLE_MS,
+  because: { code: 'unreachable', scope: null, ipId: null, until: null },
+});
+
+/** As many requests (an IP, a pool) as one process may remember an unlimited IP for. */
+const MOST_REMEMBERED = 10_000;
+
+/** For each kind of request the IP that was last granted without any limit. */
+function rememberUnlimited() {
+  const lastSeen = new Map<string, Grant>();
+  const keyOf = ({ ip, pool, among, family }: TakeRequest) => JSON.stringify([ip, pool, among, family]);
+  return {
+    see(request: TakeRequest, answer: TakeAnswer): void {
+      const [first] = answer.granted;
+      const key = keyOf(request);
+      if (first && answer.limit === -1) {
+        if (lastSeen.size >= MOST_REMEMBERED) lastSeen.clear();
+        lastSeen.set(key, first);
+      } else if (!answer.allowed || first?.ipId === lastSeen.get(key)?.ipId) {
+        lastSeen.delete(key);
+      }
+    },
+    grant(request: TakeRequest): TakeAnswer | null {
+      const seen = lastSeen.get(keyOf(request));
+      if (!seen) return null;
+      const granted = [{ ...seen, count: request.count ?? 1, receipt: '' }];
+      return { allowed: true, granted, limit: -1, remaining: -1, retryAfterMs: 0, resetAfterMs: 0, because: null };
+    },
+  };
+}
