@@ -78,9 +78,9 @@ export function projectPlan({ plan, calendar, volume, ips = 1 }: ProjectionInput
 }
 
 /**
- * Sends as much as a day gives. A send that waits for the rest of its hour loses nothing (the bucket holds a whole hourly
- * cap), so at most three takes an hour stand for millions of single ones: what is there at once, what is still missing as
- * soon as it has flowed in, or else what there is in the last millisecond of the hour.
+ * Sends as much as a day gives. Four takes an hour stand for millions of single ones: what is there at once, half of what
+ * is still missing as soon as it has flowed in, the other half, and whatever there is in the last millisecond of the
+ * hour. In halves, because a bucket that was left to fill to the brim would spill the fraction of a millisecond.
  */
 function sendAll(before: CounterState, quota: SendQuota): { counter: CounterState; sends: number | null } {
   const { fromMs, toMs } = quota;
@@ -97,11 +97,15 @@ function sendAll(before: CounterState, quota: SendQuota): { counter: CounterStat
   for (let hourMs = fromMs; hourMs < toMs && sends !== dailyLimit; hourMs += HOUR_MS) {
     const lastMs = Math.min(hourMs + HOUR_MS, toMs) - 1;
     takeAllAt(hourMs);
-    const missing = Math.min(
-      (dailyLimit ?? Number.POSITIVE_INFINITY) - counter.dayUsed,
-      (hourlyCap ?? Number.POSITIVE_INFINITY) - counter.hourUsed,
-    );
-    if (missing > 0) takeAllAt(Math.min(roomAt(counter, quota, hourMs, missing) ?? lastMs, lastMs));
+    for (const parts of [2, 1]) {
+      const missing = Math.min(
+        (dailyLimit ?? Number.POSITIVE_INFINITY) - counter.dayUsed,
+        (hourlyCap ?? Number.POSITIVE_INFINITY) - counter.hourUsed,
+      );
+      if (missing === 0) break;
+      const filledMs = roomAt(counter, quota, hourMs, Math.ceil(missing / parts));
+      takeAllAt(Math.min(filledMs ?? lastMs, lastMs));
+    }
   }
   // What flows in until the day turns flows in at this day's rate, and goes along into the next one.
   return { counter: settle(counter, quota, toMs), sends };
