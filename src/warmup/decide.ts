@@ -77,9 +77,10 @@ export function startWarmup(ip: DedicatedIp, plan: Plan, options: StartOptions, 
   if (!Number.isInteger(options.startDay) || options.startDay < 1 || options.startDay > plan.days.length) {
     throw invalid('startDay', `startDay is ${options.startDay}; plan ${plan.name} has the days 1 to ${plan.days.length}`);
   }
-  const begun = move(ip, 'warming', nowMs, `warm-up started with plan ${plan.name}`, by);
+  const standing = settled(ip, nowMs);
+  const begun = move(standing.ip, 'warming', nowMs, `warm-up started with plan ${plan.name}`, by);
   return {
-    changes: begun.changes,
+    changes: [...standing.changes, ...begun.changes],
     ip: settlePause(
       {
         ...begun.ip,
@@ -104,12 +105,21 @@ export function startWarmup(ip: DedicatedIp, plan: Plan, options: StartOptions, 
   };
 }
 
-/** What is due at an instant: a hold that is over, a warm-up that is complete, a cooldown that has ended. */
-export function advance(before: DedicatedIp, nowMs: number): Decision {
+/**
+ * The record as it stands at an instant: holds that are over are gone, each with a line of its own, and progress goes on
+ * from where they ended. Every change of holds or status begins here, since the worker may not have come by since.
+ */
+function settled(before: DedicatedIp, nowMs: number): Decision {
   const ip = settlePause(before, nowMs);
-  const changes: Change[] = before.holds
+  const changes = before.holds
     .filter((hold) => !ip.holds.includes(hold))
     .map((hold) => ({ what: 'hold', from: hold, to: null, because: 'the hold reached its end', by: 'engine' }));
+  return { ip, changes };
+}
+
+/** What is due at an instant: a hold that is over, a warm-up that is complete, a cooldown that has ended. */
+export function advance(before: DedicatedIp, nowMs: number): Decision {
+  const { ip, changes } = settled(before, nowMs);
   if (ip.status === 'warming' && ip.warmup && warmupDayAt({ ...ip, warmup: ip.warmup }, nowMs) > ip.warmup.totalDays) {
     return complete(ip, nowMs, `all ${ip.warmup.totalDays} days of plan ${ip.warmup.plan} are over`, 'engine', changes);
   }
@@ -129,7 +139,8 @@ function complete(ip: DedicatedIp, nowMs: number, because: string, by: string, b
 /** Ends a warm-up early: the IP is active from now on. */
 export function endWarmup(ip: DedicatedIp, nowMs: number, by: string): Decision {
   if (ip.status !== 'warming') throw conflict(`${ip.address} is ${ip.status}, so there is no warm-up to end`);
-  return complete(settlePause(ip, nowMs), nowMs, 'the warm-up was ended by hand', by, []);
+  const standing = settled(ip, nowMs);
+  return complete(standing.ip, nowMs, 'the warm-up was ended by hand', by, standing.changes);
 }
 
 /** Out of its pools and without quota at once; the address rests for `cooldownMs` and is then released. */
@@ -137,21 +148,26 @@ export function release(ip: DedicatedIp, cooldownMs: number, nowMs: number, by: 
   if (ip.status === 'cooldown' || ip.status === 'released') {
     throw conflict(`${ip.address} was released already; it is in status ${ip.status}`, { status: ip.status });
   }
-  const resting = move(ip, 'cooldown', nowMs, 'the IP was released', by);
+  const standing = settled(ip, nowMs);
+  const because = 'the IP was released';
+  const resting = move(standing.ip, 'cooldown', nowMs, because, by);
+  const ofPools = standing.ip.holds.filter(({ scope }) => scope !== 'ip');
   return {
     ip: settlePause(
       {
         ...resting.ip,
         pools: [],
-        holds: ip.holds.filter((hold) => hold.scope === 'ip'),
+        holds: standing.ip.holds.filter(({ scope }) => scope === 'ip'),
         cooldown: { from: ip.status, sinceMs: nowMs, untilMs: nowMs + cooldownMs },
       },
       nowMs,
-      ip,
+      standing.ip,
     ),
     changes: [
+      ...standing.changes,
       ...resting.changes,
-      ...ip.pools.map((pool) => ({ what: 'pool', from: pool, to: null, because: 'the IP was released', by })),
+      ...ofPools.map((hold) => ({ what: 'hold', from: hold, to: null, because, by })),
+      ...ip.pools.map((pool) => ({ what: 'pool', from: pool, to: null, because, by })),
     ],
   };
 }
@@ -161,8 +177,12 @@ export function restore(ip: DedicatedIp, nowMs: number, by: string): Decision {
   if (ip.status !== 'cooldown' || !ip.cooldown || nowMs >= ip.cooldown.untilMs) {
     throw conflict(`${ip.address} is ${ip.status}; only an IP in cooldown can be restored`, { status: ip.status });
   }
-  const back = move(ip, ip.cooldown.from, nowMs, 'restored from cooldown', by);
-  return { ip: settlePause({ ...back.ip, cooldown: null }, nowMs, ip), changes: back.changes };
+  const standing = settled(ip, nowMs);
+  const back = move(standing.ip, ip.cooldown.from, nowMs, 'restored from cooldown', by);
+  return {
+    ip: settlePause({ ...back.ip, cooldown: null }, nowMs, standing.ip),
+    changes: [...standing.changes, ...back.changes],
+  };
 }
 
 export type HoldRequest = Pick<Hold, 'scope' | 'sending' | 'advance' | 'because' | 'by' | 'untilMs'>;
@@ -178,23 +198,24 @@ export function hold(ip: DedicatedIp, request: HoldRequest, nowMs: number): Deci
   if (request.untilMs !== null && request.untilMs <= nowMs) {
     throw invalid('until', `until ${new Date(request.untilMs).toISOString()} is past; give a later instant or leave it out`);
   }
-  const settled = settlePause(ip, nowMs);
-  const before = settled.holds.find(({ scope }) => scope === request.scope) ?? null;
+  const { ip: standing, changes } = settled(ip, nowMs);
+  const before = standing.holds.find(({ scope }) => scope === request.scope) ?? null;
   const placed: Hold = { ...request, sinceMs: nowMs };
+  const holds = [...standing.holds.filter((one) => one !== before), placed];
   return {
-    ip: settlePause({ ...settled, holds: [...settled.holds.filter((one) => one !== before), placed] }, nowMs, settled),
-    changes: [{ what: 'hold', from: before, to: placed, because: request.because, by: request.by }],
+    ip: settlePause({ ...standing, holds }, nowMs, standing),
+    changes: [...changes, { what: 'hold', from: before, to: placed, because: request.because, by: request.by }],
   };
 }
 
 /** Lifts the hold of a scope. Without one nothing changes. */
 export function resume(ip: DedicatedIp, scope: string, nowMs: number, by: string): Decision {
-  const settled = settlePause(ip, nowMs);
-  const held = settled.holds.find((one) => one.scope === scope);
+  const { ip: standing, changes } = settled(ip, nowMs);
+  const held = standing.holds.find((one) => one.scope === scope);
   if (!held) return unchanged(ip);
   return {
-    ip: settlePause({ ...settled, holds: settled.holds.filter((one) => one !== held) }, nowMs, settled),
-    changes: [{ what: 'hold', from: held, to: null, because: 'resumed', by }],
+    ip: settlePause({ ...standing, holds: standing.holds.filter((one) => one !== held) }, nowMs, standing),
+    changes: [...changes, { what: 'hold', from: held, to: null, because: 'resumed', by }],
   };
 }
 
