@@ -125,7 +125,8 @@ export function advance(before: DedicatedIp, nowMs: number): Decision {
   }
   if (ip.status === 'cooldown' && ip.cooldown && nowMs >= ip.cooldown.untilMs) {
     const released = move(ip, 'released', nowMs, 'the cooldown is over', 'engine');
-    return { ip: { ...released.ip, cooldown: null }, changes: [...changes, ...released.changes] };
+    const rested = settlePause({ ...released.ip, cooldown: null }, nowMs, ip);
+    return { ip: rested, changes: [...changes, ...released.changes] };
   }
   return { ip, changes };
 }
