@@ -208,7 +208,8 @@ function asTable(run: Run, colours: boolean): string {
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
     colAligns: columns.map(({ left }) => (left ? 'left' : 'right')),
   });
-  const bold = (text: string) => (colours ? styleText('bold', text, { validateStream: false }) : text);
+  const bold = (text: string) =>
+    colours && text !== '' ? styleText('bold', text, { validateStream: false }) : text;
   const heads = columns.map(({ head }) => (head.includes('\n') ? head.split('\n') : ['', head]));
   table.push(
     heads.map(([upper]) => bold(upper!)),
@@ -222,30 +223,37 @@ function asTable(run: Run, colours: boolean): string {
     .join('\n');
 }
 
-/** What the table does not say by itself. */
+/** What the table does not say by itself, in lines that fit into 80 columns too. */
 function inWords({ plan, book, calendar, volume, ips, projection }: Run): string[] {
   const { days, completesAtMs, fitsFromDay } = projection;
   const last = days.at(-1)!;
-  const said = [
-    `Plan ${plan.name}: ${counted(days.length, 'day')}. The warm-up is complete on ${onTheWall(completesAtMs, calendar.zone)} (${calendar.zone}); the IP is then active, without limits.`,
+  const lines = [
+    `Plan ${plan.name}: ${counted(days.length, 'day')} in the zone ${calendar.zone}.`,
+    `Complete on ${onTheWall(completesAtMs, calendar.zone)}: the IP is then active, without limits.`,
   ];
   const hourlyFrom = days[days.findLastIndex(({ binds }) => binds !== 'hour') + 1];
-  const ids = plan.name.split('+');
-  const daily = ids.filter((id) => 'daily' in book.get(id)!);
   const missed = days.findLast(({ binds, dailyLimit }) => binds === 'hour' && dailyLimit !== null);
-  if (daily.length > 0 && hourlyFrom && missed) {
-    said.push(
-      `From day ${hourlyFrom.warmupDay} on the hourly cap binds, so the daily table is not reached: on day ${missed.warmupDay} one IP can send ${orUnlimited(missed.sendable)} and not ${orUnlimited(missed.dailyLimit)}, in all ${counted(days.length, 'day')} ${orUnlimited(last.cumulative)}.`,
+  if (hourlyFrom && missed) {
+    const daily = plan.name.split('+').filter((id) => 'daily' in book.get(id)!);
+    lines.push(
+      `From day ${hourlyFrom.warmupDay} on the hourly cap binds, so the daily table is not reached:`,
+      `on day ${missed.warmupDay} one IP can send ${orUnlimited(missed.sendable)} and not ${orUnlimited(missed.dailyLimit)}, in all ${counted(days.length, 'day')} ${orUnlimited(last.cumulative)}.`,
       `--plan ${daily.join('+')} alone gives the whole daily table.`,
     );
   }
   if (volume !== undefined) {
-    const who = ips === 1 ? '1 IP carries' : `${grouped(ips)} IPs carry`;
-    said.push(
-      fitsFromDay === null
-        ? `Not within the plan: ${who} ${grouped(last.carried!)} of ${grouped(volume)} messages on day ${last.warmupDay}; all of it fits once the warm-up is complete.`
-        : `From day ${fitsFromDay} on ${who} all ${grouped(volume)} messages a day${fitsFromDay === 1 ? '' : '; before that the rest has to go over other IPs'}.`,
+    const carry = ips === 1 ? '1 IP carries' : `${grouped(ips)} IPs together carry`;
+    lines.push(
+      ...(fitsFromDay === null
+        ? [
+            `On day ${last.warmupDay}, the last of the plan, ${carry} ${grouped(last.carried!)} of ${grouped(volume)} messages;`,
+            'all of it fits once the warm-up is complete.',
+          ]
+        : [
+            `From day ${fitsFromDay} on ${carry} all of the ${grouped(volume)} messages a day${fitsFromDay === 1 ? '.' : ';'}`,
+            ...(fitsFromDay === 1 ? [] : ['before that, what overflows has to go over other IPs.']),
+          ]),
     );
   }
-  return said;
+  return lines;
 }

@@ -14,7 +14,15 @@ export type CommandFile = { register(command: Command): unknown };
 
 /** In the order of `warmline --help`. */
 const COMMANDS: [name: string, summary: string, load: () => Promise<CommandFile>][] = [
+  [
+    'serve',
+    'API, worker and dashboard in one process, with a Redis of its own if none is named',
+    () => import('./serve.ts'),
+  ],
+  ['api', 'the API alone', () => import('./api.ts')],
+  ['worker', 'the worker alone', () => import('./worker.ts')],
   ['dry-run', 'print what a plan lets an IP send, day by day', () => import('./dry-run.ts')],
+  ['demo', 'a whole warm-up with real SMTP on this machine, in about a minute', () => import('./demo.ts')],
 ];
 
 /** A command that was called wrongly ends with 2, one that failed with 1; as getopt and grep have it. */

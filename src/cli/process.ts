@@ -1,0 +1,180 @@
+/**
+ * Puts a process together from its parts, in the order in which they need each other, and takes it apart the other way
+ * round: Redis first and last.
+ */
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+import { ensureDefaultAccount, replaceEnvironmentKey } from '../fleet/accounts.ts';
+import { openDatabase } from '../fleet/database.ts';
+import { type Engine, randomId } from '../fleet/engine.ts';
+import { addToInventory } from '../fleet/inventory.ts';
+import { checkServer } from '../redis/check.ts';
+import { connect, hideSecrets } from '../redis/connect.ts';
+import { createScripts } from '../redis/scripts.ts';
+import { type Config, ConfigError, readConfig } from '../runtime/config.ts';
+import { readRedisJson, startEmbeddedRedis } from '../runtime/embedded-redis.ts';
+import { createLog } from '../runtime/log.ts';
+import { loadSchedules } from '../runtime/schedules.ts';
+import { createShutdown, type Shutdown } from '../runtime/shutdown.ts';
+
+type Parts = {
+  name: 'serve' | 'api' | 'worker';
+  api: boolean;
+  worker: boolean;
+  /** Start a Redis of our own when the environment names none. */
+  embedded: boolean;
+};
+
+/** Docker kills ten seconds after it asked. */
+const STOP_WITHIN_MS = 9_000;
+/** A Redis that starts together with us (compose, a reboot) may need a while. */
+const WAIT_FOR_REDIS_MS = 30_000;
+
+/** Runs until it is told to stop. What keeps it from starting is said in sentences, and ends it with 1 (2: the settings). */
+export async function runProcess(parts: Parts): Promise<void> {
+  const config = settings();
+  if (!config) return;
+  const log = createLog({ level: config.logLevel });
+  const shutdown = createShutdown({ log, deadlineMs: STOP_WITHIN_MS });
+  try {
+    await start(parts, config, log, shutdown);
+  } catch (error) {
+    if (shutdown.signal.aborted) return;
+    const expected = error instanceof Error && !(error instanceof TypeError);
+    if (expected) log.debug({ err: error }, 'could not start');
+    process.stderr.write(
+      `warmline: ${expected ? error.message : error instanceof Error ? error.stack : error}\n`,
+    );
+    await shutdown.exit('it could not start', { failed: true });
+  }
+}
+
+function settings(): Config | null {
+  try {
+    return readConfig();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    for (const problem of error.problems) process.stderr.write(`warmline: ${problem}\n`);
+    process.exitCode = 2;
+    return null;
+  }
+}
+
+async function start(parts: Parts, config: Config, log: Logger, shutdown: Shutdown): Promise<void> {
+  const book = await loadSchedules({ folder: config.schedulesDir });
+  const redisUrl = await findRedis(parts, config, log, shutdown);
+  const redis = await connectPatiently(redisUrl, log, shutdown);
+  shutdown.add('redis connection', async () => redis.disconnect());
+  await examine(redis, log);
+
+  const { testClock } = await openDatabase(redis, config.testClockMs);
+  const scripts = createScripts(redis, { testClock });
+  const engine: Engine = { scripts, book, cooldownMs: config.cooldownMs, newId: randomId };
+  await ensureDefaultAccount(engine);
+  if (testClock)
+    log.warn('running on a test clock: time stands still until POST /v1/test-clock/advance moves it');
+  if (config.inventory.length > 0) {
+    const added = await addToInventory(engine, { addresses: config.inventory }, { skipKnown: true });
+    log.info({ added, named: config.inventory.length }, 'inventory of the environment added');
+  }
+
+  if (parts.worker) {
+    const { startWorker } = await import('../worker/worker.ts');
+    const worker = await startWorker({ engine, redisUrl, log: log.child({ part: 'worker' }) });
+    shutdown.add('worker', () => worker.stop());
+  }
+  if (parts.api) await startApi(engine, config, log, shutdown);
+  else log.info({ redis: hideSecrets(redisUrl) }, 'running; stop with Ctrl-C');
+}
+
+/** The Redis of the environment; else one of our own; else the one that `serve` runs in the same data dir. */
+async function findRedis(parts: Parts, config: Config, log: Logger, shutdown: Shutdown): Promise<string> {
+  if (config.redisUrls.length > 1) {
+    throw new Error(
+      `REDIS_URL names ${config.redisUrls.length} nodes; a Redis Cluster is not supported yet, name one Redis`,
+    );
+  }
+  const [url] = config.redisUrls;
+  if (url) return url;
+  if (parts.embedded) {
+    const embedded = await startEmbeddedRedis({
+      dataDir: config.dataDir,
+      log,
+      onExit: (because) => {
+        process.stderr.write(
+          `warmline: the embedded Redis ended (${because}); stopping, since nothing may be sent without it\n`,
+        );
+        void shutdown.exit('redis ended', { failed: true });
+      },
+    });
+    shutdown.add('embedded redis', () => embedded.stop());
+    return embedded.url;
+  }
+  const running = readRedisJson(config.dataDir);
+  if (running) return running.url;
+  throw new Error(
+    `no Redis is named and none runs in ${config.dataDir}; set REDIS_URL (example: redis://127.0.0.1:6379), or use "warmline serve", which brings its own`,
+  );
+}
+
+async function connectPatiently(url: string, log: Logger, shutdown: Shutdown): Promise<Redis> {
+  const deadline = performance.now() + WAIT_FOR_REDIS_MS;
+  for (;;) {
+    try {
+      return await connect(url);
+    } catch (error) {
+      if (performance.now() > deadline || shutdown.signal.aborted) throw error;
+      log.warn({ redis: hideSecrets(url) }, 'Redis does not answer yet; trying again');
+      await sleep(1_000, undefined, { signal: shutdown.signal });
+    }
+  }
+}
+
+async function examine(redis: Redis, log: Logger): Promise<void> {
+  const { fatal, warnings, version } = await checkServer(redis);
+  for (const warning of warnings) log.warn({ redis: version }, warning);
+  if (fatal.length > 0) throw new Error(fatal.join('; '));
+}
+
+async function startApi(engine: Engine, config: Config, log: Logger, shutdown: Shutdown): Promise<void> {
+  const { apiKey, isNew } = apiKeyOf(config);
+  await replaceEnvironmentKey(engine, apiKey);
+  const { createApi } = await import('../http/server.ts');
+  const api = await createApi({ engine, log: log.child({ part: 'api' }) });
+  shutdown.add('api', () => api.close());
+  const address = await api
+    .listen({ host: config.host, port: config.port })
+    .catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EADDRINUSE') throw error;
+      throw new Error(
+        `${config.host}:${config.port} is in use by another program; set PORT to another one (0 takes any)`,
+      );
+    });
+
+  const whereabouts = join(config.dataDir, 'api.json');
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  writeFileSync(whereabouts, `${JSON.stringify({ url: address })}\n`, { mode: 0o600 });
+  shutdown.add('api.json', async () => rmSync(whereabouts, { force: true }));
+  log.info({ url: address }, `Warmline answers at ${address}; stop with Ctrl-C`);
+  if (isNew) {
+    // The one time that a key is shown, and never in the log.
+    process.stderr.write(
+      `\nA key for the API was made and kept in ${join(config.dataDir, 'api-key')}:\n\n    ${apiKey}\n\n`,
+    );
+  }
+}
+
+/** The key of the environment; else the one kept in the data dir; else a new one, kept there for nobody else to read. */
+function apiKeyOf(config: Config): { apiKey: string; isNew: boolean } {
+  if (config.apiKey) return { apiKey: config.apiKey, isNew: false };
+  const file = join(config.dataDir, 'api-key');
+  if (existsSync(file)) return { apiKey: readFileSync(file, 'utf8').trim(), isNew: false };
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  const apiKey = `wl_${randomBytes(24).toString('base64url')}`;
+  writeFileSync(file, `${apiKey}\n`, { mode: 0o600 });
+  return { apiKey, isNew: true };
+}

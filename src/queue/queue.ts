@@ -1,0 +1,48 @@
+/** The one queue of the worker, in BullMQ: its schedule, and the shares of a large sweep. */
+import { Queue } from 'bullmq';
+import { connectForQueue } from '../redis/connect.ts';
+import { QUEUE_PREFIX } from '../redis/keys.ts';
+import { SHARE, Share, shareJobId, TICK } from './jobs.ts';
+
+export const QUEUE_NAME = 'sweep';
+
+/**
+ * Windows are published ahead, so a tick decides only when a warm-up, a cooldown or a hold on progress ends: two seconds
+ * are soon enough, and cost a few commands.
+ */
+export const TICK_EVERY_MS = 2_000;
+
+/** Jobs tell nothing that the stream of changes does not tell better; the last few are kept for whoever looks. */
+const KEEP = { removeOnComplete: { count: 100 }, removeOnFail: { count: 1000 } };
+/** A failed job is tried again after 1, 2, 4 s; then the next tick finds the same work. */
+const RETRY = { attempts: 4, backoff: { type: 'exponential', delay: 1_000 } };
+
+export type SweepQueue = {
+  /** Makes sure that ticks are scheduled; the same for any number of workers. */
+  schedule(everyMs?: number): Promise<void>;
+  addShares(of: number): Promise<void>;
+  counts(): Promise<Record<string, number>>;
+  close(): Promise<void>;
+};
+
+export function openQueue(redisUrl: string): SweepQueue {
+  const connection = connectForQueue(redisUrl);
+  const queue = new Queue(QUEUE_NAME, { connection, prefix: QUEUE_PREFIX });
+  queue.on('error', () => {}); // a lost connection heals by itself and shows in the call that it fails
+  return {
+    async schedule(everyMs = TICK_EVERY_MS) {
+      await queue.upsertJobScheduler(TICK, { every: everyMs }, { name: TICK, data: {}, opts: { ...KEEP, ...RETRY } });
+    },
+    async addShares(of) {
+      const shares: Share[] = Array.from({ length: of }, (_, index) => ({ index, of }));
+      await queue.addBulk(
+        shares.map((share) => ({ name: SHARE, data: share, opts: { ...RETRY, jobId: shareJobId(share), removeOnComplete: true, removeOnFail: true } })),
+      );
+    },
+    counts: () => queue.getJobCounts(),
+    async close() {
+      await queue.close();
+      connection.disconnect();
+    },
+  };
+}

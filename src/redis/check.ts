@@ -1,0 +1,36 @@
+/** Does this Redis keep what it is told? Asked at every start, answered in sentences. */
+import type { Redis } from 'ioredis';
+
+/** Redis 7.0 brought the script and append-only behaviour that is relied on; Valkey 7.2 is its first release. */
+const OLDEST = { redis: [7, 0], valkey: [7, 2] } as const;
+
+/** What is wrong with the settings of a server: `fatal` must stop the start, `warnings` must be read. */
+export async function checkServer(redis: Redis): Promise<{ fatal: string[]; warnings: string[]; version: string }> {
+  const info = Object.fromEntries(
+    (await redis.info())
+      .split('\r\n')
+      .filter((line) => line.includes(':'))
+      .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]),
+  );
+  const kind = info['valkey_version'] ? 'valkey' : 'redis';
+  const version = info['valkey_version'] ?? info['redis_version'] ?? '0.0';
+  const fatal: string[] = [];
+  const warnings: string[] = [];
+
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const [oldestMajor, oldestMinor] = OLDEST[kind];
+  if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
+    fatal.push(`${kind} ${version} is too old; Warmline needs Redis 7.0 or Valkey 7.2, or newer`);
+  }
+  if (info['role'] === 'slave') {
+    fatal.push('this Redis is a replica and takes no writes; point REDIS_URL at its master');
+  }
+  const policy = info['maxmemory_policy'];
+  if (policy !== 'noeviction') {
+    fatal.push(`maxmemory-policy is ${policy}, so a full Redis would forget quotas; set it to noeviction`);
+  }
+  if (info['aof_enabled'] !== '1') {
+    warnings.push('the append-only file is off, so a restart of Redis forgets what was sent; set appendonly yes');
+  }
+  return { fatal, warnings, version: `${kind} ${version}` };
+}

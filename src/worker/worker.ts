@@ -1,0 +1,87 @@
+/**
+ * The worker: BullMQ gives schedule, sharing, retries and a view of what runs; what is done stands in `fleet/tick.ts`.
+ * Any number of processes may run it.
+ */
+import { Worker } from 'bullmq';
+import type { Logger } from 'pino';
+import type { Engine } from '../fleet/engine.ts';
+import { countDue, type TickResult, tickUntilDone } from '../fleet/tick.ts';
+import { SHARE, Share } from '../queue/jobs.ts';
+import { openQueue, QUEUE_NAME } from '../queue/queue.ts';
+import { connectForQueue } from '../redis/connect.ts';
+import { QUEUE_PREFIX } from '../redis/keys.ts';
+import { watchClock } from './clock-watch.ts';
+
+export type RunningWorker = {
+  /** Takes no more work, ends what runs between two batches, and lets go of its connections. */
+  stop(): Promise<void>;
+};
+
+/** More due IPs than this are divided among the workers; below it one is done sooner than the others have heard of it. */
+const DIVIDE_FROM = 2_000;
+const SHARES = 8;
+/** A worker that was killed keeps its job for so long at most; the next tick comes from another one anyway. */
+const LOCK_MS = 10_000;
+const STALLED_INTERVAL_MS = 5_000;
+
+export async function startWorker({
+  engine,
+  redisUrl,
+  log,
+  tickEveryMs,
+}: {
+  engine: Engine;
+  redisUrl: string;
+  log: Logger;
+  tickEveryMs?: number;
+}): Promise<RunningWorker> {
+  const quiet = new AbortController();
+  const queue = openQueue(redisUrl);
+  const connection = connectForQueue(redisUrl);
+  const checkClock = watchClock(engine, log);
+
+  const worker = new Worker(
+    QUEUE_NAME,
+    async (job) => {
+      if (job.name === SHARE) return report(await tickUntilDone(engine, { shard: Share.parse(job.data), signal: quiet.signal }));
+      await checkClock();
+      if ((await countDue(engine)) > DIVIDE_FROM) {
+        await queue.addShares(SHARES);
+        return { divided: SHARES };
+      }
+      return report(await tickUntilDone(engine, { signal: quiet.signal }));
+    },
+    {
+      connection,
+      prefix: QUEUE_PREFIX,
+      concurrency: 2, // a share and the next tick: neither waits for the other
+      lockDuration: LOCK_MS,
+      stalledInterval: STALLED_INTERVAL_MS,
+      maxStalledCount: 10,
+    },
+  );
+
+  function report(result: TickResult) {
+    for (const { ip, address, what, from, to, because } of result.changes) {
+      log.info({ ip, address, what, from, to, because }, 'ip advanced');
+    }
+    for (const { ip, error } of result.failed) log.error({ ip, err: error }, 'ip could not be advanced');
+    if (result.published > 0) log.debug({ published: result.published, contended: result.contended }, 'ticked');
+    return { published: result.published, changes: result.changes.length, failed: result.failed.length };
+  }
+
+  worker.on('error', (error) => log.warn({ err: error }, 'the queue is out of reach; trying again'));
+  worker.on('failed', (job, error) => log.error({ job: job?.name, attempt: job?.attemptsMade, err: error }, 'tick failed'));
+  await queue.schedule(tickEveryMs);
+  log.info({ every: tickEveryMs ?? 2_000 }, 'worker started');
+
+  return {
+    async stop() {
+      quiet.abort();
+      await worker.close();
+      await queue.close();
+      connection.disconnect();
+      log.info('worker stopped');
+    },
+  };
+}
