@@ -92,12 +92,12 @@ function moveIn(aside) {
   const fresh = new Set(filesIn(aside).map((path) => relative(aside, path)));
   for (const path of fresh) {
     const [from, to] = [join(aside, path), join(DIST, path)];
-    if (isSame(from, to)) continue;
     // A folder where a file belongs, or the other way round, was renamed in the sources.
-    if (existsSync(to) && statSync(to).isDirectory()) rmSync(to, { recursive: true });
     for (let above = dirname(to); above.startsWith(DIST); above = dirname(above)) {
       if (existsSync(above) && !statSync(above).isDirectory()) rmSync(above);
     }
+    if (existsSync(to) && statSync(to).isDirectory()) rmSync(to, { recursive: true });
+    if (isSame(from, to)) continue;
     mkdirSync(dirname(to), { recursive: true });
     renameSync(from, to);
   }

@@ -17,6 +17,9 @@ const TARGETS = {
   build: { built: true, redis: false },
 };
 
+/** What was said to be too old: once is enough. */
+const passedOver = new Set();
+
 await main(async () => {
   const name = process.argv[2] ?? '';
   const target = Object.hasOwn(TARGETS, name) ? TARGETS[name] : null;
@@ -154,7 +157,6 @@ function versionOf(path) {
   };
 }
 
-const passedOver = new Set();
 function passOver(path, said) {
   if (passedOver.has(path)) return;
   passedOver.add(path);
