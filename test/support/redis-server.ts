@@ -57,15 +57,17 @@ export async function startRedisServer({
     ];
     return run([KEEPER, 'run', join(dir, 'redis.pid'), dir, program, ...own, ...config], port);
   };
+  const remove = () => rmSync(dir, { recursive: true, force: true });
   let running = await launch();
-  for (let attempt = 1; running.output().includes('Address already in use'); attempt++) {
-    if (attempt === PORT_ATTEMPTS) throw new Error(`redis-server found no free port in ${attempt} attempts.`);
+  for (let attempt = 1; running.hasEnded(); attempt++) {
+    if (attempt === PORT_ATTEMPTS || !running.output().includes('Address already in use')) {
+      remove();
+      throw new Error(`redis-server ended at its start:\n${running.output()}`);
+    }
     port = await freePort();
     running = await launch();
   }
-  if (running.hasEnded()) throw new Error(`redis-server ended at its start:\n${running.output()}`);
 
-  const remove = () => rmSync(dir, { recursive: true, force: true });
   return {
     port,
     dir,
