@@ -71,7 +71,7 @@ export async function dryRun(options: DryRunOptions, world: DryRunWorld): Promis
   }
   const zone = checkZone(options.zone ?? 'UTC');
   const calendar: Calendar = {
-    startedAtMs: options.start === undefined ? toTheMinute(world.nowMs) : parseStart(options.start, zone),
+    startedAtMs: options.start === undefined ? toTheMinute(world.nowMs) : startOf(options.start, zone),
     zone,
     dayStartsAt: checkDayStartsAt(options.dayStartsAt ?? 'start'),
   };
@@ -102,6 +102,13 @@ type Run = {
   ips: number;
   projection: Projection;
 };
+
+/** The engine counts from 1970 on, as every instant in Redis does. */
+function startOf(text: string, zone: string): number {
+  const startedAtMs = parseStart(text, zone);
+  if (startedAtMs >= 0) return startedAtMs;
+  throw invalid('start', `"${text}" lies before 1970; give a later start (example: 2026-12-01T10:00)`);
+}
 
 const toTheMinute = (atMs: number) => Math.floor(atMs / MINUTE_MS) * MINUTE_MS;
 

@@ -178,6 +178,7 @@ describe('misuse is one sentence with the value', () => {
     [{ plan: 'fast' }, 'plan "fast": there is no schedule "fast"; known are fourteen-day, sendgrid-hourly'],
     [{ start: '2026-13-01' }, '"2026-13-01" is no date and time'],
     [{ start: '' }, '"" is no date and time'],
+    [{ start: '1969-12-01' }, '"1969-12-01" lies before 1970; give a later start'],
     [{ dayStartsAt: '4am' }, '"4am" is no time of day'],
     [{ json: true, csv: true }, '--json and --csv exclude each other'],
     ...['0', '-5', '1.5', 'abc', '', '1e3', '0x10', ' 7', '1000000000001'].map(
