@@ -81,7 +81,8 @@ describe('building', () => {
     const [source] = JSON.parse(readFileSync(project.at('dist/src/one.js.map'), 'utf8')).sources;
     expect(realpathSync(project.at('dist/src', source))).toBe(project.at('src/one.ts'));
     expect(setup(project, 'build')).toMatchObject(nothingSaid);
-    expect(setup(project, 'start')).toMatchObject(nothingSaid);
+    const PATH = programs({ 'redis-server': saysVersion('Redis server v=7.0.0') });
+    expect(setup(project, 'start', { PATH })).toMatchObject(nothingSaid);
   });
 
   test('follows every change: an edit, a new file, a removed one, a folder in place of a file', () => {
