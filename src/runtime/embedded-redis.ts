@@ -161,6 +161,10 @@ function folderId(dir: string): string {
 async function adoptOrphan(dir: string, options: EmbeddedRedisOptions): Promise<Server | null> {
   const left = readPidFile(dir);
   if (left === null || !isAlive(left.redis)) return null;
+  options.log.info(
+    { pid: left.redis.pid, dir },
+    'redis of a killed process still runs here; waiting for its end or its answer',
+  );
   await until(() => !isAlive(left.redis) || left.keeper === null || !isAlive(left.keeper), END_DEADLINE_MS);
   if (!isAlive(left.redis)) return null;
 
