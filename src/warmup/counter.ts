@@ -60,14 +60,22 @@ const hourFrom = (window: Window, atMs: number) =>
   window.fromMs + Math.max(0, Math.floor((atMs - window.fromMs) / HOUR_MS)) * HOUR_MS;
 const hourTo = (window: Window, atMs: number) => Math.min(hourFrom(window, atMs) + HOUR_MS, window.toMs);
 
-/** Units that flow in within `elapsedMs` of a window. */
-function refill(window: Window, elapsedMs: number): number {
-  const { hourlyCap, dailyLimit } = window.limits;
+/** Units that flow in within a part of a window. */
+function refill(window: Window, startMs: number, endMs: number): number {
+  const { hourlyCap } = window.limits;
   // An hour fills any bucket of an hourly cap; the clamp keeps the product far below 2^53 whatever the clock does.
-  if (hourlyCap !== null) return Math.min(elapsedMs, HOUR_MS) * hourlyCap;
+  if (hourlyCap !== null) return Math.min(endMs - startMs, HOUR_MS) * hourlyCap;
+  return flowed(window, endMs) - flowed(window, startMs);
+}
+
+/**
+ * What has flowed in since the beginning of a window at the rate of its daily limit. Rounded only here, so that many small
+ * steps add up to exactly what one large step gives, and a wait that was told comes true to the millisecond.
+ */
+function flowed(window: Window, atMs: number): number {
   const seconds = Math.ceil((window.toMs - window.fromMs) / 1000);
-  const units = (dailyLimit ?? 0) * 3600;
-  const elapsed = Math.min(elapsedMs, window.toMs - window.fromMs);
+  const units = (window.limits.dailyLimit ?? 0) * 3600;
+  const elapsed = Math.max(0, atMs - window.fromMs);
   return elapsed * Math.floor(units / seconds) + Math.floor((elapsed * (units % seconds)) / seconds);
 }
 
@@ -76,14 +84,14 @@ export function settle(state: CounterState, quota: SendQuota, nowMs: number): Co
   const atMs = Math.max(nowMs, state.atMs);
   const window = windowAt(quota, atMs);
   const hour = hourFrom(window, atMs);
-  // Longer than two days and every bucket is full: no need to walk the windows in between.
-  let segmentMs = Math.min(atMs, Math.max(state.atMs, atMs - 2 * DAY_MS, quota.fromMs));
+  // Longer than three days and every bucket is full: no need to walk the windows in between.
+  let segmentMs = Math.min(atMs, Math.max(state.atMs, atMs - 3 * DAY_MS, quota.fromMs));
   let level = state.level;
   for (;;) {
     const passed = windowAt(quota, segmentMs);
     const endMs = Math.min(passed.toMs, atMs);
     const { burst } = passed.limits;
-    level = burst === null ? FULL : Math.min(burst * SEND_UNITS, level === FULL ? FULL : level + refill(passed, endMs - segmentMs));
+    level = burst === null ? FULL : Math.min(burst * SEND_UNITS, level === FULL ? FULL : level + refill(passed, segmentMs, endMs));
     if (endMs >= atMs) break;
     segmentMs = endMs;
   }
@@ -139,7 +147,7 @@ export function read(before: CounterState, quota: SendQuota, nowMs: number): Rea
   if (burst !== null) {
     const room = Math.floor(state.level / SEND_UNITS);
     if (room < best.room) {
-      const resetsAtMs = state.atMs + msUntil(window, burst * SEND_UNITS - state.level);
+      const resetsAtMs = state.atMs + msUntil(window, state.atMs, burst * SEND_UNITS - state.level);
       best = { room, binds: 'burst', limit: burst, remaining: room, resetsAtMs };
     }
   }
@@ -148,16 +156,17 @@ export function read(before: CounterState, quota: SendQuota, nowMs: number): Rea
   return { ...best, state };
 }
 
-/** The fewest whole milliseconds in which `units` flow in. */
-function msUntil(window: Window, units: number): number {
+/** The fewest whole milliseconds from an instant in which `units` flow in, as if the window had no end. */
+function msUntil(window: Window, atMs: number, units: number): number {
   if (units <= 0) return 0;
   const { hourlyCap, dailyLimit } = window.limits;
   if (hourlyCap !== null) return Math.ceil(units / hourlyCap);
   const seconds = Math.ceil((window.toMs - window.fromMs) / 1000);
-  let ms = Math.ceil((units / ((dailyLimit ?? 0) * 3600)) * seconds);
-  // The product above is rounded; a step or two sets it right.
-  while (refill(window, ms) < units && ms < window.toMs - window.fromMs) ms += 1;
-  while (ms > 0 && refill(window, ms - 1) >= units) ms -= 1;
+  const total = flowed(window, atMs) + units;
+  let ms = Math.max(0, window.fromMs - atMs + Math.ceil((total / ((dailyLimit ?? 0) * 3600)) * seconds));
+  // The quotient above is rounded; a step or two sets it right.
+  while (flowed(window, atMs + ms) < total) ms += 1;
+  while (ms > 0 && flowed(window, atMs + ms - 1) >= total) ms -= 1;
   return ms;
 }
 
@@ -187,7 +196,7 @@ export function roomAt(before: CounterState, quota: SendQuota, nowMs: number, co
     if (dailyLimit !== null && dailyLimit - state.dayUsed < count) waitMs = Math.max(waitMs, window.toMs);
     if (hourlyCap !== null && hourlyCap - state.hourUsed < count) waitMs = Math.max(waitMs, hourTo(window, state.atMs));
     if (burst !== null && state.level < count * SEND_UNITS) {
-      const filledMs = state.atMs + msUntil(window, count * SEND_UNITS - state.level);
+      const filledMs = state.atMs + msUntil(window, state.atMs, count * SEND_UNITS - state.level);
       waitMs = Math.max(waitMs, Math.min(filledMs, window.toMs));
     }
     reading = read(state, quota, Math.max(waitMs, state.atMs + 1));

@@ -54,15 +54,20 @@ local function window_at(c, at)
   return from, from + DAY, c.next_daily, c.next_hourly, c.next_burst, c.next_flags
 end
 
--- Units that flow in within `elapsed` ms of a window.
-local function refill(from, to, daily, hourly, elapsed)
-  if hourly >= 0 then
-    return min(elapsed, HOUR) * hourly
-  end
+-- What has flowed in since the beginning of a window at the rate of its daily limit.
+local function flowed(from, to, daily, at)
   local seconds = ceil((to - from) / 1000)
   local units = max(daily, 0) * 3600
-  elapsed = min(elapsed, to - from)
+  local elapsed = max(0, at - from)
   return elapsed * floor(units / seconds) + floor(elapsed * (units % seconds) / seconds)
+end
+
+-- Units that flow in within a part of a window.
+local function refill(from, to, daily, hourly, start, ends)
+  if hourly >= 0 then
+    return min(ends - start, HOUR) * hourly
+  end
+  return flowed(from, to, daily, ends) - flowed(from, to, daily, start)
 end
 
 -- Moves a counter on to an instant: new windows opened, the bucket filled. The window stays in c.w_*.
@@ -71,12 +76,12 @@ local function settle(c, now)
   local from, to, daily, hourly, burst, flags = window_at(c, at)
   local hour = from + max(0, floor((at - from) / HOUR)) * HOUR
   local level = c.level
-  local segment = min(at, max(c.at, at - 2 * DAY, c.from))
+  local segment = min(at, max(c.at, at - 3 * DAY, c.from))
   if segment >= from then
     if burst < 0 then
       level = FULL
     else
-      if level ~= FULL then level = level + refill(from, to, daily, hourly, at - segment) end
+      if level ~= FULL then level = level + refill(from, to, daily, hourly, segment, at) end
       level = min(burst * SEND_UNITS, level)
     end
   else
@@ -86,7 +91,7 @@ local function settle(c, now)
       if p_burst < 0 then
         level = FULL
       else
-        if level ~= FULL then level = level + refill(p_from, p_to, p_daily, p_hourly, ends - segment) end
+        if level ~= FULL then level = level + refill(p_from, p_to, p_daily, p_hourly, segment, ends) end
         level = min(p_burst * SEND_UNITS, level)
       end
       if ends >= at then break end
@@ -105,15 +110,16 @@ local function settle(c, now)
   c.w_hour_to = min(hour + HOUR, to)
 end
 
--- The fewest whole milliseconds in which `units` flow into the bucket of the settled window.
+-- The fewest whole milliseconds in which `units` flow into the bucket of a settled counter, as if its window had no end.
 local function ms_until(c, units)
   if units <= 0 then return 0 end
   if c.w_hourly >= 0 then return ceil(units / c.w_hourly) end
-  local from, to, daily = c.w_from, c.w_to, c.w_daily
+  local from, to, daily, at = c.w_from, c.w_to, c.w_daily, c.at
   local seconds = ceil((to - from) / 1000)
-  local ms = ceil((units / (max(daily, 0) * 3600)) * seconds)
-  while refill(from, to, daily, -1, ms) < units and ms < to - from do ms = ms + 1 end
-  while ms > 0 and refill(from, to, daily, -1, ms - 1) >= units do ms = ms - 1 end
+  local total = flowed(from, to, daily, at) + units
+  local ms = max(0, from - at + ceil((total / (max(daily, 0) * 3600)) * seconds))
+  while flowed(from, to, daily, at + ms) < total do ms = ms + 1 end
+  while ms > 0 and flowed(from, to, daily, at + ms - 1) >= total do ms = ms - 1 end
   return ms
 end
 

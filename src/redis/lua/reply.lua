@@ -15,14 +15,15 @@ local function until_of(c, binds, room_again)
 end
 
 -- `c` is the counter after the grant, of the first IP granted. A partial grant says what bound and when there is more.
-local function allowed(c, granted, count, grants)
+-- `now` is the clock, and not the instant of the counter: one that saw a later time before the clock stepped back waits longer.
+local function allowed(now, c, granted, count, grants)
   local _, binds, limit, remaining, resets = read(c)
   local reason, until_ms = '', -1
   if granted < count then
     reason, until_ms = binds or 'count', until_of(c, binds, room_at(c, 1))
   end
   local id = (texts(c))
-  local reply = { 'ok', c.at, granted, limit, remaining, 0, resets, reason, until_ms, id }
+  local reply = { 'ok', now, granted, limit, remaining, 0, resets, reason, until_ms, id }
   for _, one in ipairs(grants) do
     for _, value in ipairs(one) do reply[#reply + 1] = value end
   end
@@ -30,9 +31,9 @@ local function allowed(c, granted, count, grants)
 end
 
 -- `c` is the IP with room soonest; `binding` the counter that denies (the IP itself, or its pool).
-local function denied(c, binding, count, retry_at)
+local function denied(now, c, binding, count, retry_at)
   local _, binds, limit, remaining, resets = read(binding)
   if not retry_at and binds ~= 'status' and binds ~= 'hold' then binds = 'count' end
   local until_ms = until_of(binding, binds, retry_at)
-  return { 'ok', binding.at, 0, limit, remaining, retry_at or -1, resets, binds or 'count', until_ms, c and (texts(c)) or '' }
+  return { 'ok', now, 0, limit, remaining, retry_at or -1, resets, binds or 'count', until_ms, c and (texts(c)) or '' }
 end

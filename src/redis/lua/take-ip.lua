@@ -16,15 +16,16 @@ if not raw then return { 'unpublished' } end
 local prefix, count, partial, peek = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
 local c = decode(raw)
 if ARGV[5] ~= '' and (texts(c)) ~= ARGV[5] then return { 'unpublished' } end
-settle_and_file(prefix, c, engine_now())
+local now = engine_now()
+settle_and_file(prefix, c, now)
 local room = read(c)
 local granted = (room >= count and count) or (partial and room) or 0
-if granted == 0 then return denied(c, c, count, room_at(c, partial and 1 or count)) end
+if granted == 0 then return denied(now, c, c, count, room_at(c, partial and 1 or count)) end
 if peek then
   c.day_used, c.hour_used = c.day_used + granted, c.hour_used + granted
   if c.level ~= FULL then c.level = c.level - granted * SEND_UNITS end
-  return allowed(c, granted, count, { grant(c, granted, false) })
+  return allowed(now, c, granted, count, { grant(c, granted, false) })
 end
 charge(c, granted)
 write_state(prefix, KEYS[1], c)
-return allowed(c, granted, count, { grant(c, granted, true) })
+return allowed(now, c, granted, count, { grant(c, granted, true) })

@@ -196,7 +196,7 @@ if total >= wanted and wanted > 0 or (partial and total > 0) then
     redis.call('SETRANGE', prefix .. 'gate:' .. scope, 0, head)
     if ceiling then redis.call('SETRANGE', prefix .. 'gate:' .. scope, 40, encode_state(ceiling)) end
   end
-  return allowed(first, total, count, grants)
+  return allowed(now, first, total, count, grants)
 end
 
 -- Denied. The IPs that count: those with some room, and those whose turn comes soonest.
@@ -256,4 +256,4 @@ if ceiling and read(ceiling) < need then
   binding = ceiling
 end
 if not binding then return { 'ok', now, 0, -1, 0, -1, now, 'status', -1, '' } end
-return denied(best or soonest, binding, count, best_at)
+return denied(now, best or soonest, binding, count, best_at)
