@@ -19,7 +19,10 @@ const results: Record<string, unknown> = {};
 
 function progress(title: string): { step: (done: number, total: number) => void; stop: () => void } {
   if (json || !process.stderr.isTTY) return { step() {}, stop() {} };
-  const bar = new cliProgress.SingleBar({ format: `${title} {bar} {percentage} %`, stream: process.stderr }, cliProgress.Presets.shades_classic);
+  const bar = new cliProgress.SingleBar(
+    { format: `${title} {bar} {percentage} %`, stream: process.stderr },
+    cliProgress.Presets.shades_classic,
+  );
   bar.start(100, 0);
   return { step: (done, total) => bar.update(Math.round((100 * done) / total)), stop: () => bar.stop() };
 }
@@ -30,8 +33,18 @@ if (part !== 'tick') {
   bar.stop();
   results['limiter'] = limiter;
   if (!json) {
-    const table = new Table({ head: ['takes a second (ratio to the no-op)', ...limiter[0]!.at.map(({ inFlight }) => `${inFlight} in flight`)], style: { head: [], border: [] } });
-    for (const { name, at } of limiter) table.push([name, ...at.map(({ perSecond, ratioToNoop }) => `${perSecond} (${ratioToNoop.toFixed(2)})`)]);
+    const table = new Table({
+      head: [
+        'takes a second (ratio to the no-op)',
+        ...limiter[0]!.at.map(({ inFlight }) => `${inFlight} in flight`),
+      ],
+      style: { head: [], border: [] },
+    });
+    for (const { name, at } of limiter)
+      table.push([
+        name,
+        ...at.map(({ perSecond, ratioToNoop }) => `${perSecond} (${ratioToNoop.toFixed(2)})`),
+      ]);
     console.log(`${table}\nmedians of 9 rounds; ratios are medians of the ratios of each round`);
   }
 }
@@ -41,9 +54,19 @@ if (part !== 'limiter') {
   bar.stop();
   results['tick'] = tick;
   if (!json) {
-    const table = new Table({ head: ['due IPs', 'tick', 'IPs a second', 'plain loop of the same writes', 'ratio', 'bytes an IP'], style: { head: [], border: [] } });
+    const table = new Table({
+      head: ['due IPs', 'tick', 'IPs a second', 'plain loop of the same writes', 'ratio', 'bytes an IP'],
+      style: { head: [], border: [] },
+    });
     for (const one of tick) {
-      table.push([one.ips, `${one.tickSeconds.toFixed(2)} s`, one.ipsPerSecond, `${one.plainSeconds.toFixed(2)} s`, one.ratioToPlain.toFixed(2), one.bytesPerIp]);
+      table.push([
+        one.ips,
+        `${one.tickSeconds.toFixed(2)} s`,
+        one.ipsPerSecond,
+        `${one.plainSeconds.toFixed(2)} s`,
+        one.ratioToPlain.toFixed(2),
+        one.bytesPerIp,
+      ]);
     }
     console.log(`${table}`);
   }

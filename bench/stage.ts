@@ -47,7 +47,11 @@ export function median(values: readonly number[]): number {
 }
 
 /** Calls a second that `inFlight` callers reach together, each awaiting one call after another. */
-export async function rate(call: (caller: number) => Promise<unknown>, inFlight: number, forMs: number): Promise<number> {
+export async function rate(
+  call: (caller: number) => Promise<unknown>,
+  inFlight: number,
+  forMs: number,
+): Promise<number> {
   const beganAt = performance.now();
   let calls = 0;
   await Promise.all(

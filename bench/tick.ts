@@ -2,13 +2,14 @@
  * How long does a tick over a whole fleet take? Against the plainest loop that writes as much: the same records, hashes and
  * sorted sets in pipelines, without a decision, a check or a script.
  */
+
+import { itemFor } from '../src/fleet/save.ts';
+import { advanceTo } from '../src/fleet/test-clock.ts';
 import { tickUntilDone } from '../src/fleet/tick.ts';
 import { transact } from '../src/redis/transact.ts';
 import { create, startWarmup } from '../src/warmup/decide.ts';
 import { buildPlan, DEFAULT_PLAN, planDigest } from '../src/warmup/plan.ts';
 import { DAY_MS } from '../src/warmup/units.ts';
-import { advanceTo } from '../src/fleet/test-clock.ts';
-import { itemFor } from '../src/fleet/save.ts';
 import { openStage } from './stage.ts';
 
 const START_MS = Date.parse('2026-01-10T10:00:00Z');
@@ -27,7 +28,14 @@ export async function benchTick(sizes: readonly number[], step: (done: number, t
       const items = Array.from({ length: Math.min(500, size - at) }, (_, index) => {
         const number = at + index;
         const address = `10.${(number >> 16) & 255}.${(number >> 8) & 255}.${number & 255}`;
-        const given = { id: `ip_bench${number}`, address, region: null, hostname: null, bind: null, leased: true };
+        const given = {
+          id: `ip_bench${number}`,
+          address,
+          region: null,
+          hostname: null,
+          bind: null,
+          leased: true,
+        };
         const made = create({ ...given, status: 'provisioning' }, START_MS, 'bench');
         return itemFor(tenant, null, startWarmup(made.ip, plan, options, START_MS, 'bench'), plan, START_MS);
       });
@@ -60,7 +68,10 @@ export async function benchTick(sizes: readonly number[], step: (done: number, t
 }
 
 /** Reads each record and writes record, hot record, quota hash, due work and its four index entries, 500 IPs a pipeline. */
-async function plainLoop({ redis, tenant: { keys } }: Awaited<ReturnType<typeof openStage>>, size: number): Promise<number> {
+async function plainLoop(
+  { redis, tenant: { keys } }: Awaited<ReturnType<typeof openStage>>,
+  size: number,
+): Promise<number> {
   const ids = await redis.zrange(keys.due, '0', String(size - 1));
   const beganAt = performance.now();
   for (let at = 0; at < ids.length; at += 500) {
@@ -73,7 +84,10 @@ async function plainLoop({ redis, tenant: { keys } }: Awaited<ReturnType<typeof 
       pipeline.set(keys.ip(id), record!);
       pipeline.setrange(keys.hot(address), 64, Buffer.alloc(250));
       pipeline.del(keys.quota(address));
-      pipeline.hset(keys.quota(address), Object.fromEntries(Array.from({ length: 14 }, (_, n) => [`field${n}`, '2026-01-10T10:00:00Z'])));
+      pipeline.hset(
+        keys.quota(address),
+        Object.fromEntries(Array.from({ length: 14 }, (_, n) => [`field${n}`, '2026-01-10T10:00:00Z'])),
+      );
       pipeline.zadd(keys.due, START_MS, id);
       pipeline.zadd(`${keys.prefix}ready:all:4`, index, address);
       pipeline.zadd(`${keys.prefix}turn:all:4`, index, address);

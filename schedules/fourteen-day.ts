@@ -11,7 +11,8 @@ import { defineSchedule } from './schedule.ts';
 export default defineSchedule({
   id: 'fourteen-day',
   title: 'Fourteen days of daily limits',
-  source: 'Days 1, 2, 3, 7, 10 and 14 from the /v1/dedicated-ips documentation; the days between from published ladders.',
+  source:
+    'Days 1, 2, 3, 7, 10 and 14 from the /v1/dedicated-ips documentation; the days between from published ladders.',
   daily: [
     { day: 1, dailyLimit: 50 }, //       given
     { day: 2, dailyLimit: 100 }, //      given

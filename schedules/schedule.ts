@@ -50,14 +50,20 @@ export function defineSchedule(schedule: WarmupSchedule): WarmupSchedule {
   rows.forEach(({ number, limit }, index) => {
     const expected = index + first;
     if (number !== expected) {
-      fail(`row ${index + 1} has ${noun} ${number} where ${noun} ${expected} is due; days follow each other without gaps`);
+      fail(
+        `row ${index + 1} has ${noun} ${number} where ${noun} ${expected} is due; days follow each other without gaps`,
+      );
     }
     if (limit !== null && !(Number.isInteger(limit) && limit >= 1 && limit <= MOST_SENDS)) {
-      fail(`${noun} ${number} has ${limitName} ${limit}; it must be a whole number from 1 to ${MOST_SENDS}, or null for unlimited`);
+      fail(
+        `${noun} ${number} has ${limitName} ${limit}; it must be a whole number from 1 to ${MOST_SENDS}, or null for unlimited`,
+      );
     }
     const previous = rows[index - 1];
     if (previous && (limit ?? Number.POSITIVE_INFINITY) < (previous.limit ?? Number.POSITIVE_INFINITY)) {
-      fail(`${limitName} must not fall: ${noun} ${number} has ${limit} after ${previous.limit ?? 'unlimited'}`);
+      fail(
+        `${limitName} must not fall: ${noun} ${number} has ${limit} after ${previous.limit ?? 'unlimited'}`,
+      );
     }
   });
   return schedule;

@@ -22,7 +22,10 @@ Examples:
     )
     .action(async ({ json }: { json?: boolean }) => {
       const log = createLog({ level: process.env.LOG_LEVEL === 'debug' ? 'debug' : 'silent' });
-      const result = await runDemo({ log, progress: json || !process.stderr.isTTY ? quietProgress : progressBar });
+      const result = await runDemo({
+        log,
+        progress: json || !process.stderr.isTTY ? quietProgress : progressBar,
+      });
       process.stdout.write(json ? `${JSON.stringify(result, null, 2)}\n` : describe(result));
       process.exitCode = result.problems.length > 0 ? 1 : 0;
     });
@@ -32,7 +35,11 @@ const quietProgress = (total: number): Progress => ({ total, step() {} });
 
 function progressBar(total: number): Progress {
   const bar = new cliProgress.SingleBar(
-    { format: 'day {day} of 14 {bar} {percentage} % | {value} of {total} hours', stream: process.stderr, hideCursor: true },
+    {
+      format: 'day {day} of 14 {bar} {percentage} % | {value} of {total} hours',
+      stream: process.stderr,
+      hideCursor: true,
+    },
     cliProgress.Presets.shades_classic,
   );
   bar.start(total, 0, { day: 1 });

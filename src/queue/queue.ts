@@ -2,7 +2,7 @@
 import { Queue } from 'bullmq';
 import { connectForQueue } from '../redis/connect.ts';
 import { QUEUE_PREFIX } from '../redis/keys.ts';
-import { SHARE, Share, shareJobId, TICK } from './jobs.ts';
+import { SHARE, type Share, shareJobId, TICK } from './jobs.ts';
 
 export const QUEUE_NAME = 'sweep';
 
@@ -31,12 +31,20 @@ export function openQueue(redisUrl: string): SweepQueue {
   queue.on('error', () => {}); // a lost connection heals by itself and shows in the call that it fails
   return {
     async schedule(everyMs = TICK_EVERY_MS) {
-      await queue.upsertJobScheduler(TICK, { every: everyMs }, { name: TICK, data: {}, opts: { ...KEEP, ...RETRY } });
+      await queue.upsertJobScheduler(
+        TICK,
+        { every: everyMs },
+        { name: TICK, data: {}, opts: { ...KEEP, ...RETRY } },
+      );
     },
     async addShares(of) {
       const shares: Share[] = Array.from({ length: of }, (_, index) => ({ index, of }));
       await queue.addBulk(
-        shares.map((share) => ({ name: SHARE, data: share, opts: { ...RETRY, jobId: shareJobId(share), removeOnComplete: true, removeOnFail: true } })),
+        shares.map((share) => ({
+          name: SHARE,
+          data: share,
+          opts: { ...RETRY, jobId: shareJobId(share), removeOnComplete: true, removeOnFail: true },
+        })),
       );
     },
     counts: () => queue.getJobCounts(),

@@ -5,7 +5,9 @@ import type { Redis } from 'ioredis';
 const OLDEST = { redis: [7, 0], valkey: [7, 2] } as const;
 
 /** What is wrong with the settings of a server: `fatal` must stop the start, `warnings` must be read. */
-export async function checkServer(redis: Redis): Promise<{ fatal: string[]; warnings: string[]; version: string }> {
+export async function checkServer(
+  redis: Redis,
+): Promise<{ fatal: string[]; warnings: string[]; version: string }> {
   const info = Object.fromEntries(
     (await redis.info())
       .split('\r\n')
@@ -30,7 +32,9 @@ export async function checkServer(redis: Redis): Promise<{ fatal: string[]; warn
     fatal.push(`maxmemory-policy is ${policy}, so a full Redis would forget quotas; set it to noeviction`);
   }
   if (info['aof_enabled'] !== '1') {
-    warnings.push('the append-only file is off, so a restart of Redis forgets what was sent; set appendonly yes');
+    warnings.push(
+      'the append-only file is off, so a restart of Redis forgets what was sent; set appendonly yes',
+    );
   }
   return { fatal, warnings, version: `${kind} ${version}` };
 }

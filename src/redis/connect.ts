@@ -28,7 +28,9 @@ export async function connect(url: string): Promise<Redis> {
     await redis.connect();
   } catch (error) {
     redis.disconnect();
-    throw new Error(`cannot reach Redis at ${hideSecrets(url)}: ${error instanceof Error ? error.message : error}; is it running?`);
+    throw new Error(
+      `cannot reach Redis at ${hideSecrets(url)}: ${error instanceof Error ? error.message : error}; is it running?`,
+    );
   }
   return redis;
 }

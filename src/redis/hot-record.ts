@@ -3,7 +3,13 @@ import type { CounterState } from '../warmup/counter.ts';
 import type { SendQuota, WindowLimits } from '../warmup/quota.ts';
 
 /** What a sender has to know to use an IP; kept in the hot record, so that a take needs no second read. */
-export type HotTexts = { id: string; address: string; hostname: string | null; bind: string | null; pools: string[] };
+export type HotTexts = {
+  id: string;
+  address: string;
+  hostname: string | null;
+  bind: string | null;
+  pools: string[];
+};
 
 const GATES = ['closed', 'warming', 'active'] as const;
 const STATE_FROM = 8;
@@ -25,7 +31,10 @@ export function packPublished(quota: SendQuota, texts: HotTexts): Buffer {
   const packed = Buffer.alloc(numbers.length * 8);
   numbers.forEach((value, index) => packed.writeDoubleLE(value, index * 8));
   const { id, address, hostname, bind, pools } = texts;
-  return Buffer.concat([packed, Buffer.from([id, address, hostname ?? '', bind ?? '', pools.join(',')].join('\n'))]);
+  return Buffer.concat([
+    packed,
+    Buffer.from([id, address, hostname ?? '', bind ?? '', pools.join(',')].join('\n')),
+  ]);
 }
 
 /** The whole record of a pool's ceiling or of a new IP: nothing used, the bucket full. */
@@ -62,7 +71,13 @@ export function unpackHot(raw: Buffer): { state: CounterState; quota: SendQuota;
       next: unpackLimits(raw, 128),
       edgesMs: Array.from({ length: edges }, (_, index) => at(EDGES_FROM + index * 8)),
     },
-    texts: { id, address, hostname: hostname || null, bind: bind || null, pools: pools ? pools.split(',') : [] },
+    texts: {
+      id,
+      address,
+      hostname: hostname || null,
+      bind: bind || null,
+      pools: pools ? pools.split(',') : [],
+    },
   };
 }
 

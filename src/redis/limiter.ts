@@ -5,7 +5,7 @@
 import { isIPv6 } from 'node:net';
 import { invalid, notFound } from '../warmup/errors.ts';
 import { unpackHot, unpackSent } from './hot-record.ts';
-import { accountKeys, type AccountRef } from './keys.ts';
+import { type AccountRef, accountKeys } from './keys.ts';
 import type { Scripts } from './scripts.ts';
 
 export type TakeRequest = {
@@ -22,7 +22,16 @@ export type TakeRequest = {
   family?: 4 | 6 | undefined;
 };
 
-export type BecauseCode = 'status' | 'hold' | 'unpublished' | 'day' | 'hour' | 'burst' | 'ceiling' | 'count' | 'unreachable';
+export type BecauseCode =
+  | 'status'
+  | 'hold'
+  | 'unpublished'
+  | 'day'
+  | 'hour'
+  | 'burst'
+  | 'ceiling'
+  | 'count'
+  | 'unreachable';
 
 export type Grant = {
   ip: string;
@@ -74,7 +83,10 @@ export function createLimiter(scripts: Scripts, account: AccountRef) {
       ...among,
     ])) as Reply;
     if (reply[0] === 'unknown pool') {
-      throw notFound(`there is no pool "${request.pool}" in this account; take by its name or its id`, 'pool');
+      throw notFound(
+        `there is no pool "${request.pool}" in this account; take by its name or its id`,
+        'pool',
+      );
     }
     return answerOf(reply);
   }
@@ -83,7 +95,10 @@ export function createLimiter(scripts: Scripts, account: AccountRef) {
     if (pool !== undefined) throw invalid('pool', 'name an ip or a pool, not both');
     const address = await addressOf(ip);
     if (family !== undefined && (isIPv6(address) ? 6 : 4) !== family) {
-      throw invalid('family', `${address} is not an IPv${family} address; leave family out when an ip is named`);
+      throw invalid(
+        'family',
+        `${address} is not an IPv${family} address; leave family out when an ip is named`,
+      );
     }
     const id = ip === address ? '' : ip;
     const reply = (await scripts.run('take-ip', [keys.hot(address), keys.prefix, ...flags, id])) as Reply;
@@ -126,7 +141,10 @@ export function createLimiter(scripts: Scripts, account: AccountRef) {
       refunds.map(async ({ receipt, count }) => {
         const parsed = parseReceipt(receipt);
         if (count !== undefined && !(Number.isInteger(count) && count >= 1 && count <= parsed.count)) {
-          throw invalid('count', `count ${count} does not fit the receipt, which is for ${parsed.count}; give 1 to ${parsed.count}`);
+          throw invalid(
+            'count',
+            `count ${count} does not fit the receipt, which is for ${parsed.count}; give 1 to ${parsed.count}`,
+          );
         }
         const { ipId, dayFromMs, hourFromMs, seq } = parsed;
         return [await addressOf(ipId), ipId, dayFromMs, hourFromMs, seq, count ?? parsed.count];
@@ -139,27 +157,36 @@ export function createLimiter(scripts: Scripts, account: AccountRef) {
 
   /** The counter of one IP and what it sent, at one instant. `null` when nothing is published for the address. */
   async function look(address: string, ipId: string) {
-    const [now, hot, hours, days] = (await scripts.runBuffer('read', [keys.hot(address), keys.sent(ipId)])) as [
-      number,
-      Buffer | null,
-      Buffer | null,
-      Buffer | null,
-    ];
+    const [now, hot, hours, days] = (await scripts.runBuffer('read', [
+      keys.hot(address),
+      keys.sent(ipId),
+    ])) as [number, Buffer | null, Buffer | null, Buffer | null];
     const sent = { hours: unpackSent(hours), days: unpackSent(days) };
     return { nowMs: Number(now), counter: hot ? unpackHot(hot) : null, sent };
   }
 
-  return { take: (request: TakeRequest) => take(request), peek: (request: TakeRequest) => take(request, true), refund, look };
+  return {
+    take: (request: TakeRequest) => take(request),
+    peek: (request: TakeRequest) => take(request, true),
+    refund,
+    look,
+  };
 }
 
 type Reply = (string | number)[];
 
 /** `ok, now, granted, limit, remaining, retryAt, resetsAt, binds, bindsUntil, ipId`, then six values for each grant. */
 function answerOf(reply: Reply): TakeAnswer {
-  const [, now, granted, limit, remaining, retryAt, resetsAt, binds, bindsUntil, ipId] = reply as [string, ...number[]];
+  const [, now, granted, limit, remaining, retryAt, resetsAt, binds, bindsUntil, ipId] = reply as [
+    string,
+    ...number[],
+  ];
   const grants: Grant[] = [];
   for (let at = 10; at < reply.length; at += 6) {
-    const [ip, count, receipt, id, hostname, bind] = reply.slice(at, at + 6).map(String) as [string, ...string[]];
+    const [ip, count, receipt, id, hostname, bind] = reply.slice(at, at + 6).map(String) as [
+      string,
+      ...string[],
+    ];
     grants.push({
       ip,
       ipId: id!,
@@ -205,7 +232,24 @@ function checkAmong(among: readonly string[]): readonly string[] {
 /** `<ipId>.<dayFromMs>.<hourFromMs>.<count>.<seq>` */
 function parseReceipt(receipt: string) {
   const match = /^(ip_[0-9a-z]+)\.(\d{1,16})\.(\d{1,16})\.(\d{1,7})\.(\d{1,16})$/.exec(receipt);
-  if (!match) throw invalid('receipt', `"${receipt.slice(0, 100)}" is no receipt; give back the string that a take granted`);
-  const [, ipId, dayFromMs, hourFromMs, count, seq] = match as unknown as [string, string, string, string, string, string];
-  return { ipId, dayFromMs: Number(dayFromMs), hourFromMs: Number(hourFromMs), count: Number(count), seq: Number(seq) };
+  if (!match)
+    throw invalid(
+      'receipt',
+      `"${receipt.slice(0, 100)}" is no receipt; give back the string that a take granted`,
+    );
+  const [, ipId, dayFromMs, hourFromMs, count, seq] = match as unknown as [
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+  ];
+  return {
+    ipId,
+    dayFromMs: Number(dayFromMs),
+    hourFromMs: Number(hourFromMs),
+    count: Number(count),
+    seq: Number(seq),
+  };
 }

@@ -45,7 +45,11 @@ export function createScripts(redis: Redis, { testClock = false }: { testClock?:
     return script;
   };
 
-  async function call(method: 'call' | 'callBuffer', name: ScriptName, args: readonly (string | number | Buffer)[]) {
+  async function call(
+    method: 'call' | 'callBuffer',
+    name: ScriptName,
+    args: readonly (string | number | Buffer)[],
+  ) {
     const { sha, lua } = load(name);
     const rest = [KEY_COUNTS[name], ...args];
     try {

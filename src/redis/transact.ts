@@ -1,7 +1,7 @@
 /** Builds and runs the one script that changes an account: what was decided, with the revisions it was decided on. */
 import type { SendQuota } from '../warmup/quota.ts';
 import { type HotTexts, packPublished } from './hot-record.ts';
-import { accountKeys, type AccountRef } from './keys.ts';
+import { type AccountRef, accountKeys } from './keys.ts';
 import type { Scripts } from './scripts.ts';
 
 export type Item = {
@@ -26,10 +26,20 @@ export async function transact(
       check,
       allocation,
       run,
-      publish: publish.map(({ texts, was, scopes }) => ({ address: texts.address, id: texts.id, was, scopes })),
+      publish: publish.map(({ texts, was, scopes }) => ({
+        address: texts.address,
+        id: texts.id,
+        was,
+        scopes,
+      })),
     }),
     ...publish.map(({ quota, texts }) => packPublished(quota, texts)),
   ]);
-  const results = (await scripts.run('transact', [keys.account, keys.prefix, whole ? 1 : 0, ...args])) as number[];
+  const results = (await scripts.run('transact', [
+    keys.account,
+    keys.prefix,
+    whole ? 1 : 0,
+    ...args,
+  ])) as number[];
   return results.map((result) => Number(result) === 1);
 }

@@ -43,7 +43,8 @@ export async function startWorker({
   const worker = new Worker(
     QUEUE_NAME,
     async (job) => {
-      if (job.name === SHARE) return report(await tickUntilDone(engine, { shard: Share.parse(job.data), signal: quiet.signal }));
+      if (job.name === SHARE)
+        return report(await tickUntilDone(engine, { shard: Share.parse(job.data), signal: quiet.signal }));
       await checkClock();
       if ((await countDue(engine)) > DIVIDE_FROM) {
         await queue.addShares(SHARES);
@@ -66,12 +67,15 @@ export async function startWorker({
       log.info({ ip, address, what, from, to, because }, 'ip advanced');
     }
     for (const { ip, error } of result.failed) log.error({ ip, err: error }, 'ip could not be advanced');
-    if (result.published > 0) log.debug({ published: result.published, contended: result.contended }, 'ticked');
+    if (result.published > 0)
+      log.debug({ published: result.published, contended: result.contended }, 'ticked');
     return { published: result.published, changes: result.changes.length, failed: result.failed.length };
   }
 
   worker.on('error', (error) => log.warn({ err: error }, 'the queue is out of reach; trying again'));
-  worker.on('failed', (job, error) => log.error({ job: job?.name, attempt: job?.attemptsMade, err: error }, 'tick failed'));
+  worker.on('failed', (job, error) =>
+    log.error({ job: job?.name, attempt: job?.attemptsMade, err: error }, 'tick failed'),
+  );
   await queue.schedule(tickEveryMs);
   log.info({ every: tickEveryMs ?? 2_000 }, 'worker started');
 

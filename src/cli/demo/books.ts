@@ -26,7 +26,16 @@ export type Books = ReturnType<typeof openBooks>;
 
 export function openBooks(warming: readonly string[], limitsOn: (warmupDay: number) => Limits) {
   const hours: HourBook[] = [];
-  const totals = { offered: 0, granted: 0, delivered: 0, refunded: 0, bounced: 0, deferred: 0, held: 0, lost: 0 };
+  const totals = {
+    offered: 0,
+    granted: 0,
+    delivered: 0,
+    refunded: 0,
+    bounced: 0,
+    deferred: 0,
+    held: 0,
+    lost: 0,
+  };
   const problems: string[] = [];
   const sum = (map: Map<string, number>, addresses: readonly string[]) =>
     addresses.reduce((total, address) => total + (map.get(address) ?? 0), 0);
@@ -38,12 +47,16 @@ export function openBooks(warming: readonly string[], limitsOn: (warmupDay: numb
       for (const side of ['granted', 'delivered'] as const) {
         const inHour = hour[side].get(address) ?? 0;
         if (hourlyCap !== null && inHour > hourlyCap) {
-          problems.push(`${address} was over its hour: ${side} ${inHour} of ${hourlyCap} in hour ${hour.hour} of day ${hour.warmupDay}`);
+          problems.push(
+            `${address} was over its hour: ${side} ${inHour} of ${hourlyCap} in hour ${hour.hour} of day ${hour.warmupDay}`,
+          );
         }
         const day = hours.filter(({ warmupDay }) => warmupDay === hour.warmupDay);
         const inDay = day.reduce((total, one) => total + (one[side].get(address) ?? 0), 0);
         if (dailyLimit !== null && inDay > dailyLimit) {
-          problems.push(`${address} was over its day: ${side} ${inDay} of ${dailyLimit} on day ${hour.warmupDay}`);
+          problems.push(
+            `${address} was over its day: ${side} ${inDay} of ${dailyLimit} on day ${hour.warmupDay}`,
+          );
         }
       }
     }
@@ -69,7 +82,8 @@ export function openBooks(warming: readonly string[], limitsOn: (warmupDay: numb
         const { dailyLimit } = limitsOn(warmupDay);
         const all = (side: 'granted' | 'delivered') =>
           those.reduce((total, hour) => total + [...hour[side].values()].reduce((a, b) => a + b, 0), 0);
-        const own = (side: 'granted' | 'delivered') => those.reduce((total, hour) => total + sum(hour[side], warming), 0);
+        const own = (side: 'granted' | 'delivered') =>
+          those.reduce((total, hour) => total + sum(hour[side], warming), 0);
         return {
           warmupDay,
           limit: dailyLimit === null ? null : dailyLimit * warming.length,

@@ -67,7 +67,13 @@ export type DemoResult = {
 
 export type Progress = { total: number; step(done: number, day: number): void };
 
-export async function runDemo({ log, progress }: { log: Logger; progress: (total: number) => Progress }): Promise<DemoResult> {
+export async function runDemo({
+  log,
+  progress,
+}: {
+  log: Logger;
+  progress: (total: number) => Progress;
+}): Promise<DemoResult> {
   const beganAt = performance.now();
   checkLoopback();
   const dataDir = mkdtempSync(join(tmpdir(), 'warmline-demo-'));
@@ -80,7 +86,12 @@ export async function runDemo({ log, progress }: { log: Logger; progress: (total
     shutdown.add('redis connection', async () => redis.disconnect());
     const { testClock } = await openDatabase(redis, START_MS);
     const book = await loadSchedules();
-    const engine: Engine = { scripts: createScripts(redis, { testClock }), book, cooldownMs: 30 * DAY_MS, newId: randomId };
+    const engine: Engine = {
+      scripts: createScripts(redis, { testClock }),
+      book,
+      cooldownMs: 30 * DAY_MS,
+      newId: randomId,
+    };
     await ensureDefaultAccount(engine);
     const worker = await startWorker({ engine, redisUrl: embedded.url, log });
     shutdown.add('worker', () => worker.stop());
@@ -102,7 +113,9 @@ export async function runDemo({ log, progress }: { log: Logger; progress: (total
 }
 
 function checkLoopback(): void {
-  const loopback = Object.values(networkInterfaces()).flat().find((one) => one?.address === '127.0.0.1');
+  const loopback = Object.values(networkInterfaces())
+    .flat()
+    .find((one) => one?.address === '127.0.0.1');
   if (process.platform !== 'linux' && loopback?.cidr !== '127.0.0.1/8') {
     throw new Error(
       `the demo sends from ${WARMING[0]!.address} and up, which are local addresses on Linux only; add them first, for instance with "sudo ifconfig lo0 alias ${WARMING[0]!.address}"`,
@@ -118,13 +131,19 @@ async function setUp(tenant: Tenant): Promise<DedicatedIp[]> {
     await addIpToPool(tenant, POOL, ip.id);
     await startWarmup(tenant, ip.id, { zone: ZONE });
   }
-  const [active] = await bringIps(tenant, { addresses: [ACTIVE.address], hostname: ACTIVE.hostname, status: 'active' });
+  const [active] = await bringIps(tenant, {
+    addresses: [ACTIVE.address],
+    hostname: ACTIVE.hostname,
+    status: 'active',
+  });
   await addIpToPool(tenant, POOL, active!.id);
   return Promise.all(WARMING.map(({ address }) => getIp(tenant, address)));
 }
 
 async function startSenders(redisUrl: string, smtpPort: number): Promise<ChildProcess[]> {
-  const file = fileURLToPath(new URL(`./sender-process${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
+  const file = fileURLToPath(
+    new URL(`./sender-process${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url),
+  );
   const senders = Array.from({ length: SENDERS }, () => fork(file, [redisUrl, POOL, String(smtpPort)]));
   await Promise.all(senders.map((sender) => answer(sender)));
   return senders;
@@ -177,7 +196,8 @@ async function walk({ tenant, plan, ips, senders, sink, progress }: Walk) {
   for (const [step, { warmupDay, hour, beginsAtMs }] of hours.entries()) {
     await advanceTo(tenant.engine, beginsAtMs, { work: true });
     const room = await roomOf(ips);
-    const sendsEach = warmupDay <= LAST_DAY_ONE_TO_ONE ? 1 : Math.ceil((2 * room) / MESSAGES_PER_LATE_HOUR) || 1;
+    const sendsEach =
+      warmupDay <= LAST_DAY_ONE_TO_ONE ? 1 : Math.ceil((2 * room) / MESSAGES_PER_LATE_HOUR) || 1;
     const offers = makeOffers(Math.max(2 * room, LEAST_OFFERED), sendsEach);
     books.totals.offered += offers.reduce((sum, offer) => sum + offer.recipients.length * offer.sendsEach, 0);
     const granted = await send([...queue, ...offers]);
@@ -263,28 +283,42 @@ async function walk({ tenant, plan, ips, senders, sink, progress }: Walk) {
 
   async function judge(): Promise<void> {
     const { totals, problems } = books;
-    if (totals.lost > 0) problems.push(`${totals.lost} sends of mail were lost: offered, and neither delivered nor bounced`);
+    if (totals.lost > 0)
+      problems.push(`${totals.lost} sends of mail were lost: offered, and neither delivered nor bounced`);
     if (totals.granted !== totals.delivered + totals.refunded + totals.bounced + totals.deferred) {
       problems.push(
         `the books do not balance: granted ${totals.granted}, delivered ${totals.delivered}, refunded ${totals.refunded}, refused ${totals.bounced}, deferred or cut off ${totals.deferred}`,
       );
     }
     if (totals.offered !== totals.delivered + totals.bounced + totals.lost) {
-      problems.push(`offered ${totals.offered} sends, but delivered ${totals.delivered} and refused ${totals.bounced}`);
+      problems.push(
+        `offered ${totals.offered} sends, but delivered ${totals.delivered} and refused ${totals.bounced}`,
+      );
     }
     for (const wrong of sink.wrongNames) problems.push(`the wrong EHLO name: ${wrong}`);
     const stream = await tenant.engine.scripts.redis.xrange(tenant.keys.changes, '-', '+');
-    const changes = stream.map(([, [, json]]) => JSON.parse(json!) as { ipId?: string; what: string; to: unknown });
+    const changes = stream.map(
+      ([, [, json]]) => JSON.parse(json!) as { ipId?: string; what: string; to: unknown },
+    );
     for (const ip of ips) {
-      const times = changes.filter(({ ipId, what, to }) => ipId === ip.id && what === 'status' && to === 'active').length;
+      const times = changes.filter(
+        ({ ipId, what, to }) => ipId === ip.id && what === 'status' && to === 'active',
+      ).length;
       if (times !== 1) problems.push(`${ip.address} became active ${times} times instead of once`);
     }
   }
 }
 
 /** The hours of a warm-up day; the last one is shorter where the day is. */
-function hoursOf(calendar: Calendar, warmupDay: number): { warmupDay: number; hour: number; beginsAtMs: number }[] {
+function hoursOf(
+  calendar: Calendar,
+  warmupDay: number,
+): { warmupDay: number; hour: number; beginsAtMs: number }[] {
   const fromMs = dayBeginsAt(calendar, warmupDay);
   const count = Math.ceil((dayBeginsAt(calendar, warmupDay + 1) - fromMs) / HOUR_MS);
-  return Array.from({ length: count }, (_, hour) => ({ warmupDay, hour: hour + 1, beginsAtMs: fromMs + hour * HOUR_MS }));
+  return Array.from({ length: count }, (_, hour) => ({
+    warmupDay,
+    hour: hour + 1,
+    beginsAtMs: fromMs + hour * HOUR_MS,
+  }));
 }

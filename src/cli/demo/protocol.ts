@@ -21,7 +21,10 @@ export type Outcome = {
   held: boolean;
 };
 
-export type FromSender = { kind: 'ready' } | { kind: 'done'; outcomes: Outcome[] } | { kind: 'failed'; message: string };
+export type FromSender =
+  | { kind: 'ready' }
+  | { kind: 'done'; outcomes: Outcome[] }
+  | { kind: 'failed'; message: string };
 
 /** Name of the header that says how many sends a message stands for; the sink adds them up. */
 export const SENDS_HEADER = 'X-Demo-Sends';

@@ -44,7 +44,15 @@ const mailer = nodemailer.createTransport(
 );
 
 async function sendOne(offer: Offer): Promise<Outcome> {
-  const outcome: Outcome = { offer: offer.id, granted: {}, refunded: 0, accepted: [], bounced: [], again: [], held: false };
+  const outcome: Outcome = {
+    offer: offer.id,
+    granted: {},
+    refunded: 0,
+    accepted: [],
+    bounced: [],
+    again: [],
+    held: false,
+  };
   await current.run(outcome, async () => {
     try {
       const info = await mailer.sendMail({
@@ -55,7 +63,9 @@ async function sendOne(offer: Offer): Promise<Outcome> {
         headers: { [SENDS_HEADER]: String(offer.sendsEach) },
       });
       outcome.accepted = info.accepted.map(String);
-      const errors = new Map((info.rejectedErrors ?? []).map((error) => [error.recipient, error.responseCode ?? 0]));
+      const errors = new Map(
+        (info.rejectedErrors ?? []).map((error) => [error.recipient, error.responseCode ?? 0]),
+      );
       for (const recipient of info.rejected.map(String)) {
         (errors.get(recipient)! >= 500 ? outcome.bounced : outcome.again).push(recipient);
       }
@@ -86,7 +96,8 @@ process.on('message', (message: ToSender) => {
   }
   sendAll(message.offers).then(
     (outcomes) => tell({ kind: 'done', outcomes }),
-    (error: unknown) => tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) }),
+    (error: unknown) =>
+      tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) }),
   );
 });
 // The conductor is gone: nobody wants these messages any more.

@@ -39,7 +39,8 @@ export async function startSink(names: ReadonlyMap<string, string>): Promise<Sin
     onMailFrom(_from, session, answer) {
       transactions += 1;
       const expected = names.get(session.remoteAddress);
-      if (session.hostNameAppearsAs !== expected) wrongNames.add(`${session.remoteAddress} said ${session.hostNameAppearsAs}`);
+      if (session.hostNameAppearsAs !== expected)
+        wrongNames.add(`${session.remoteAddress} said ${session.hostNameAppearsAs}`);
       refusing.delete(session);
       if (transactions % DEFER_EVERY === 0) {
         faults.deferred += 1;
