@@ -55,10 +55,21 @@ local function refresh(address)
   if c then place(prefix, scope, address, c) else displace(prefix, scope, address) end
 end
 
+local function in_order(list)
+  table.sort(list, function(a, b)
+    if a.score ~= b.score then return a.score < b.score end
+    return a.address < b.address
+  end)
+  return list
+end
+
 -- The first `most` IPs with room in the order of choice, as { address, c, room, score }. Entries that the index has wrong
--- are set right on the way, and the list is then read again.
+-- are set right on the way, and the list is then read again. Takes by IP may have made many of them wrong: after
+-- ENOUGH_SET_RIGHT the best of those looked at will do, and only when none of them has room it goes on, up to MOST_SET_RIGHT.
+local ENOUGH_SET_RIGHT, MOST_SET_RIGHT = 2 * MOST_IPS, 32 * MOST_IPS
+local set_right, gave_up = 0, false
 local function candidates(most)
-  for _ = 1, 2 * MOST_IPS do
+  while true do
     local list, stale = {}, false
     for _, family in ipairs(families) do
       local entries = redis.call('ZRANGE', ready_key(prefix, scope, family), 0, most - 1, 'WITHSCORES')
@@ -68,21 +79,26 @@ local function candidates(most)
         local room = c and read(c) or 0
         if room < 1 or score_of(c) ~= score then
           refresh(address)
-          stale = true
+          stale, set_right = true, set_right + 1
         else
           list[#list + 1] = { address = address, c = c, room = room, score = score }
         end
       end
     end
-    if not stale then
-      table.sort(list, function(a, b)
-        if a.score ~= b.score then return a.score < b.score end
-        return a.address < b.address
-      end)
-      return list
+    if not stale then return in_order(list) end
+    if set_right >= ENOUGH_SET_RIGHT then
+      list = {}
+      for address, c in pairs(loaded) do
+        local room = c and read(c) or 0
+        if room >= 1 then list[#list + 1] = { address = address, c = c, room = room, score = score_of(c) } end
+      end
+      if #list > 0 then return in_order(list) end
+      if set_right >= MOST_SET_RIGHT then
+        gave_up = true
+        return list
+      end
     end
   end
-  return {}
 end
 
 local function is_member(c)
@@ -103,11 +119,7 @@ local function among()
       if room >= 1 then list[#list + 1] = one else waiting[#waiting + 1] = one end
     end
   end
-  table.sort(list, function(a, b)
-    if a.score ~= b.score then return a.score < b.score end
-    return a.address < b.address
-  end)
-  return list, waiting
+  return in_order(list), waiting
 end
 
 -- Turns that have come are taken first, so that an hour that began has its IPs ready.
@@ -159,9 +171,9 @@ if share < 1 then allow = max(0, floor(share * (share_total + count)) - share_wa
 
 local given = #ARGV >= 7
 local list, waiting, chosen, total = {}, nil, {}, 0
+if given then list, waiting = among() end
 if wanted > 0 then
   if given then
-    list, waiting = among()
     chosen, total = spread(list, wanted, allow)
   else
     for _, most in ipairs(share < 1 and { MOST_IPS } or { 1, 8, MOST_IPS }) do
@@ -235,7 +247,13 @@ if need > 1 and #all > 1 then
     end
     return false
   end
-  local low, high = now, best_at or now + 9 * DAY
+  local low, high = now, best_at or now
+  if not best_at then
+    for _, one in ipairs(all) do
+      if one.c.held_until < HUGE then high = max(high, one.c.held_until) end
+    end
+    high = high + 9 * DAY
+  end
   if best_at or enough(high) then
     while high - low > 1 do
       local middle = floor((low + high) / 2)
@@ -254,6 +272,11 @@ if ceiling and read(ceiling) < need then
     best_at = max(best_at, at)
   end
   binding = ceiling
+end
+if gave_up then
+  -- Thousands were out of date, and now they are not: the same take finds what there is.
+  best_at = now + 1
+  if not binding then for _, c in pairs(loaded) do binding = binding or c end end
 end
 if not binding then return { 'ok', now, 0, -1, 0, -1, now, 'status', -1, '' } end
 return denied(now, best or soonest, binding, count, best_at)
