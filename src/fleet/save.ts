@@ -5,6 +5,7 @@
 import type { Item } from '../redis/transact.ts';
 import { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { type Decision, nextDueAt } from '../warmup/decide.ts';
+import { conflict } from '../warmup/errors.ts';
 import type { Plan } from '../warmup/plan.ts';
 import { warmupDayAt } from '../warmup/progress.ts';
 import { type SendQuota, sendQuotaFor } from '../warmup/quota.ts';
@@ -27,6 +28,10 @@ export const recordOf = (rev: number, { rev: _, ...rest }: { rev: number }) => J
  */
 export function itemFor(tenant: Tenant, before: DedicatedIp | null, decision: Decision, plan: Plan | null, nowMs: number): Item {
   const { keys } = tenant;
+  // Its address may belong to another IP by now, whose quota a late write would take away.
+  if (before?.status === 'released') {
+    throw conflict(`${before.address} was released; nothing about it can be changed`, { status: 'released' });
+  }
   const ip = DedicatedIp.parse({ ...decision.ip, rev: (before?.rev ?? 0) + 1, updatedAtMs: nowMs });
   const run: Item['run'] = [['SET', keys.ip(ip.id), recordOf(ip.rev, ip)]];
   const dueMs = nextDueAt(ip, nowMs);

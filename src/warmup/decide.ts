@@ -188,17 +188,22 @@ export function restore(ip: DedicatedIp, nowMs: number, by: string): Decision {
 
 export type HoldRequest = Pick<Hold, 'scope' | 'sending' | 'advance' | 'because' | 'by' | 'untilMs'>;
 
+/** @throws WarmlineError `invalid` */
+export function checkHold({ sending, advance, untilMs }: Pick<Hold, 'sending' | 'advance' | 'untilMs'>, nowMs: number): void {
+  if (!sending && !advance) {
+    throw invalid('sending', 'a hold stops sending, advance or both; it cannot stop neither');
+  }
+  if (untilMs !== null && untilMs <= nowMs) {
+    throw invalid('until', `until ${new Date(untilMs).toISOString()} is past; give a later instant or leave it out`);
+  }
+}
+
 /** Stops mail or progress or both, at once. A hold of the same scope is replaced. */
 export function hold(ip: DedicatedIp, request: HoldRequest, nowMs: number): Decision {
   if (ip.status === 'cooldown' || ip.status === 'released') {
     throw conflict(`${ip.address} is ${ip.status} and sends nothing, so there is nothing to hold`, { status: ip.status });
   }
-  if (!request.sending && !request.advance) {
-    throw invalid('sending', 'a hold stops sending, advance or both; it cannot stop neither');
-  }
-  if (request.untilMs !== null && request.untilMs <= nowMs) {
-    throw invalid('until', `until ${new Date(request.untilMs).toISOString()} is past; give a later instant or leave it out`);
-  }
+  checkHold(request, nowMs);
   const { ip: standing, changes } = settled(ip, nowMs);
   const before = standing.holds.find(({ scope }) => scope === request.scope) ?? null;
   const placed: Hold = { ...request, sinceMs: nowMs };
