@@ -40,12 +40,12 @@ type Journal = z.infer<typeof Journal>;
 export type NewAddresses = {
   /** Addresses and CIDR ranges. */
   addresses: readonly string[];
-  region?: string | null;
+  region?: string | null | undefined;
   /** What EHLO says; for a single address. */
-  hostname?: string | null;
+  hostname?: string | null | undefined;
   /** The local address to bind when it differs (behind a NAT); for a single address. */
-  bind?: string | null;
-  whitelabeled?: boolean;
+  bind?: string | null | undefined;
+  whitelabeled?: boolean | undefined;
 };
 
 function entriesOf(given: NewAddresses, leased: boolean): InventoryEntry[] {

@@ -73,14 +73,16 @@ export async function resumeIp(tenant: Tenant, ip: string): Promise<DedicatedIp>
   );
 }
 
-/** An operator's own limit, binding in every status; `null` is none. */
-export async function setCeiling(tenant: Tenant, ip: string, ceiling: Ceiling): Promise<DedicatedIp> {
+/** An operator's own limit, binding in every status; `null` is none. A limit that is not named stays as it is. */
+export async function setCeiling(tenant: Tenant, ip: string, ceiling: Partial<Ceiling>): Promise<DedicatedIp> {
   for (const [name, limit] of Object.entries(ceiling)) {
     if (limit !== null && !(Number.isInteger(limit) && limit >= 1 && limit <= 1_000_000_000)) {
       throw invalid(`ceiling.${name}`, `${name} is ${limit}; it must be a whole number from 1 to 1 000 000 000, or null for none`);
     }
   }
-  return changeIp(tenant, await findIpId(tenant, ip), (before) => decide.setCeiling(before, ceiling, tenant.by));
+  return changeIp(tenant, await findIpId(tenant, ip), (before) =>
+    decide.setCeiling(before, { ...before.ceiling, ...ceiling }, tenant.by),
+  );
 }
 
 export async function getIp(tenant: Tenant, ip: string): Promise<DedicatedIp> {
@@ -91,6 +93,51 @@ export async function getIp(tenant: Tenant, ip: string): Promise<DedicatedIp> {
 export async function listIps(tenant: Tenant, { limit = 100, after = 0 } = {}): Promise<DedicatedIp[]> {
   const ids = await tenant.engine.scripts.redis.zrange(tenant.keys.ips, String(after), String(after + limit - 1));
   return Promise.all(ids.map((id) => loadIp(tenant, id)));
+}
+
+/** The IP that a page ended with. */
+export type ListPosition = { atMs: number; id: string };
+
+/** A filter that matches little looks at this many IPs for one page, and leaves the rest to the next. */
+const MOST_LOOKED_AT = 1_000;
+
+/**
+ * The account's IPs by creation, one page that begins behind an IP of the page before: whoever leaves in the meantime shifts
+ * nothing. `next` is where the page ended, `null` at the end; with a filter a page may be short and not the last.
+ */
+export async function pageOfIps(
+  tenant: Tenant,
+  { limit, after, wanted = () => true }: { limit: number; after: ListPosition | null; wanted?: (ip: DedicatedIp) => boolean },
+): Promise<{ ips: DedicatedIp[]; next: ListPosition | null }> {
+  const ips: DedicatedIp[] = [];
+  let position = after ? await positionBehind(tenant, after) : 0;
+  let last: DedicatedIp | null = null;
+  for (let looked = 0; ; ) {
+    // One more than fits: it tells whether this page is the last.
+    const batch = await listIps(tenant, { after: position, limit: limit + 1 });
+    for (const ip of batch) {
+      if (last && (ips.length === limit || looked === MOST_LOOKED_AT)) {
+        return { ips, next: { atMs: last.createdAtMs, id: last.id } };
+      }
+      if (wanted(ip)) ips.push(ip);
+      last = ip;
+      looked += 1;
+    }
+    if (batch.length <= limit) return { ips, next: null };
+    position += batch.length;
+  }
+}
+
+async function positionBehind({ engine, keys }: Tenant, { atMs, id }: ListPosition): Promise<number> {
+  const { redis } = engine.scripts;
+  const rank = await redis.zrank(keys.ips, id);
+  if (rank !== null) return rank + 1;
+  // It was released since: behind all that are older, and those of the same instant that come before it.
+  const [older, sameInstant] = await Promise.all([
+    redis.zcount(keys.ips, '-inf', `(${atMs}`),
+    redis.zrangebyscore(keys.ips, atMs, atMs),
+  ]);
+  return older + sameInstant.filter((other) => other < id).length;
 }
 
 /** The last 20 changes of an IP, newest first. */

@@ -88,19 +88,18 @@ export async function getPool(tenant: Tenant, pool: string): Promise<Pool> {
   return Pool.parse(JSON.parse(raw));
 }
 
-export async function listPools(tenant: Tenant): Promise<(Pool & { ipCount: number; isDefault: boolean })[]> {
-  const { redis } = tenant.engine.scripts;
-  const [ids, defaultPool] = await Promise.all([
-    redis.zrange(tenant.keys.pools, '0', String(MOST_POOLS - 1)),
-    redis.get(tenant.keys.defaultPool),
-  ]);
-  return Promise.all(
-    ids.map(async (id) => ({
-      ...(await getPool(tenant, id)),
-      ipCount: await redis.zcard(tenant.keys.poolIps(id)),
-      isDefault: id === defaultPool,
-    })),
-  );
+export type PoolDescription = Pool & { ipCount: number; isDefault: boolean };
+
+export async function listPools(tenant: Tenant): Promise<PoolDescription[]> {
+  const ids = await tenant.engine.scripts.redis.zrange(tenant.keys.pools, '0', String(MOST_POOLS - 1));
+  return Promise.all(ids.map(async (id) => describePool(tenant, await getPool(tenant, id))));
+}
+
+/** A pool with what its record does not say: how many IPs it has, and whether it is the default. */
+export async function describePool({ engine, keys }: Tenant, pool: Pool): Promise<PoolDescription> {
+  const { redis } = engine.scripts;
+  const [ipCount, defaultPool] = await Promise.all([redis.zcard(keys.poolIps(pool.id)), redis.get(keys.defaultPool)]);
+  return { ...pool, ipCount, isDefault: pool.id === defaultPool };
 }
 
 /**
@@ -145,7 +144,30 @@ async function changePool(
 }
 
 /** Puts an IP into a pool; if it is there already nothing changes. */
-export async function addIpToPool(tenant: Tenant, poolName: string, ipId: string): Promise<DedicatedIp> {
+export const addIpToPool = (tenant: Tenant, poolName: string, ipId: string): Promise<DedicatedIp> =>
+  joinPool(tenant, poolName, ipId, (ip) => ({ ip, changes: [] }));
+
+/** Puts an IP into a pool and out of all others, in one step: at no moment is it in none of them or in two. */
+export const moveIpToPool = (tenant: Tenant, poolName: string, ipId: string): Promise<DedicatedIp> =>
+  joinPool(tenant, poolName, ipId, (ip, pool, nowMs) =>
+    ip.pools
+      .filter((id) => id !== pool.id)
+      .reduce<decide.Decision>(
+        (left, id) => {
+          const { ip: out, changes } = decide.leavePool(left.ip, id, nowMs, tenant.by);
+          return { ip: out, changes: [...left.changes, ...changes] };
+        },
+        { ip, changes: [] },
+      ),
+  );
+
+/** @param before what happens to the IP before it joins */
+async function joinPool(
+  tenant: Tenant,
+  poolName: string,
+  ipId: string,
+  before: (ip: DedicatedIp, pool: Pool, nowMs: number) => decide.Decision,
+): Promise<DedicatedIp> {
   const { redis } = tenant.engine.scripts;
   const { ips } = await changePool(tenant, poolName, async (pool, nowMs) => {
     const count = await redis.zcard(tenant.keys.poolIps(pool.id));
@@ -157,7 +179,9 @@ export async function addIpToPool(tenant: Tenant, poolName: string, ipId: string
         if (!ip.pools.includes(pool.id) && count >= MOST_IPS_PER_POOL) {
           throw conflict(`pool "${pool.name}" has ${count} IPs; ${MOST_IPS_PER_POOL} is the most a pool can have`);
         }
-        return decide.joinPool(ip, pool, 'the IP joined the pool', nowMs, tenant.by);
+        const left = before(ip, pool, nowMs);
+        const joined = decide.joinPool(left.ip, pool, 'the IP joined the pool', nowMs, tenant.by);
+        return { ip: joined.ip, changes: [...left.changes, ...joined.changes] };
       },
     };
   });
@@ -181,6 +205,8 @@ export async function removeIpFromPool(tenant: Tenant, poolName: string, ipId: s
 /** Stops mail or progress of every IP of a pool at once, also of those that join it later. */
 export async function holdPool(tenant: Tenant, poolName: string, request: HoldRequest): Promise<Pool> {
   const { pool } = await changePool(tenant, poolName, async (pool, nowMs) => {
+    // Its IPs would say the same, but a pool may have none.
+    decide.checkHold(request, nowMs);
     const hold: Hold = { ...request, scope: pool.id, by: tenant.by, sinceMs: nowMs };
     return {
       pool: { ...pool, hold },

@@ -170,6 +170,13 @@ function msUntil(window: Window, atMs: number, units: number): number {
   return ms;
 }
 
+/** When the bucket of a settled counter is full if nobody takes; `null` without one. At the day's turn it may grow. */
+export function fullAt(state: CounterState, quota: SendQuota): number | null {
+  const window = windowAt(quota, state.atMs);
+  const { burst } = window.limits;
+  return burst === null ? null : state.atMs + msUntil(window, state.atMs, burst * SEND_UNITS - state.level);
+}
+
 const allows = (limits: WindowLimits, count: number) =>
   count <= (limits.dailyLimit ?? Number.POSITIVE_INFINITY) &&
   count <= (limits.hourlyCap ?? Number.POSITIVE_INFINITY) &&
