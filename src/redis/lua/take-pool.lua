@@ -85,7 +85,12 @@ local function candidates(most)
         end
       end
     end
-    if not stale then return in_order(list) end
+    if not stale then
+      -- Of two families only the first `most` together are sure: behind them one may hide that was not read.
+      in_order(list)
+      for i = #list, most + 1, -1 do list[i] = nil end
+      return list
+    end
     if set_right >= ENOUGH_SET_RIGHT then
       list = {}
       for address, c in pairs(loaded) do
