@@ -69,7 +69,9 @@ async function tickAccount(tenant: Tenant, options: TickOptions): Promise<TickRe
   const total = nothing();
   const { redis } = tenant.engine.scripts;
   let offset = 0;
-  for (let page = 0; page < PAGES_PER_ROUND; page += 1) {
+  const divided = (options.shard?.of ?? 1) > 1;
+  // A share has to see everything that is due to find its own.
+  for (let page = 0; divided || page < PAGES_PER_ROUND; page += 1) {
     const nowMs = await nowOf(tenant.engine);
     const due = await redis.zrangebyscore(tenant.keys.due, '-inf', nowMs, 'LIMIT', offset, PAGE);
     const mine = due.filter((id) => inShard(id, options.shard));
@@ -82,7 +84,7 @@ async function tickAccount(tenant: Tenant, options: TickOptions): Promise<TickRe
       options.onBatch?.(total.published);
     }
     // While others take theirs out, ours move up: a share is done when a whole pass found nothing.
-    if (due.length < PAGE) return { ...total, more: (options.shard?.of ?? 1) > 1 && total.published > 0 };
+    if (due.length < PAGE) return { ...total, more: divided && total.published > 0 };
     // What others do, or what was contended, stays in the set: step over it.
     offset += due.length - published;
   }
