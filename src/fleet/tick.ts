@@ -110,6 +110,8 @@ async function advanceBatch(tenant: Tenant, ids: string[], nowMs: number): Promi
     try {
       if (!raw) throw new Error(`${id} is due but has no record`);
       const before = parseIp(raw);
+      // Another worker was faster; nothing is ever due again.
+      if (before.status === 'released') continue;
       const decision = advance(before, nowMs);
       const item = itemFor(tenant, before, decision, await planOf(tenant, decision.ip), nowMs);
       decided.push({ before, changes: decision.changes, item });
