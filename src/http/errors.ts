@@ -1,0 +1,176 @@
+/**
+ * Every error as JSON, whoever raised it: `{"error": {"code", "message", "param", "details"}}`. A program reads the code, a
+ * person the sentence; what happened inside stands in the log under the request id, and never in an answer.
+ */
+import type { Socket } from 'node:net';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Engine } from '../fleet/engine.ts';
+import { WarmlineError, type WarmlineErrorCode } from '../warmup/errors.ts';
+
+/** The codes that clients of the v1 dialect know. */
+export type ErrorCode =
+  | 'validation_error'
+  | 'authentication_error'
+  | 'forbidden'
+  | 'not_found'
+  | 'conflict'
+  | 'quota_exceeded'
+  | 'rate_limit'
+  | 'server_error';
+
+type Answer = {
+  status: number;
+  code: ErrorCode;
+  message: string;
+  param?: string | null;
+  details?: Readonly<Record<string, unknown>>;
+  headers?: Readonly<Record<string, string>>;
+};
+
+/** A refusal that HTTP itself gives rise to. */
+export class HttpProblem extends Error {
+  readonly answer: Answer;
+
+  constructor(status: number, code: ErrorCode, message: string, headers: Record<string, string> = {}) {
+    super(message);
+    this.answer = { status, code, message, headers };
+  }
+}
+
+const OF_WARMLINE: Record<WarmlineErrorCode, { status: number; code: ErrorCode }> = {
+  invalid: { status: 422, code: 'validation_error' },
+  not_found: { status: 404, code: 'not_found' },
+  conflict: { status: 409, code: 'conflict' },
+  exhausted: { status: 422, code: 'quota_exceeded' },
+  contended: { status: 503, code: 'server_error' },
+};
+
+const TRY_AGAIN_SOON = { 'retry-after': '1' };
+
+export function answerErrors(app: FastifyInstance, engine: Engine): void {
+  app.setErrorHandler((error, request, reply) => {
+    const answer = answerTo(error, request, engine);
+    // The sentence of a 503 says all there is to say; what nobody foresaw comes with its stack.
+    if (answer.status === 503) request.log.warn({ because: String(error) }, 'request could not be answered');
+    else if (answer.status >= 500) request.log.error({ err: error }, 'request failed');
+    return send(reply, answer);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const path = pathOf(request);
+    const allowed = methodsOf(app, path);
+    return send(
+      reply,
+      allowed.length === 0
+        ? { status: 404, code: 'not_found', message: `there is no ${request.method} ${path} in this API` }
+        : {
+            status: 405,
+            code: 'not_found',
+            message: `${path} does not know ${request.method}; it knows ${allowed.join(', ')}`,
+            headers: { allow: allowed.join(', ') },
+          },
+    );
+  });
+}
+
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+
+/** Which methods a path knows, for a 405. */
+const methodsOf = (app: FastifyInstance, path: string) =>
+  METHODS.filter((method) => {
+    const route = app.findRoute({ method, url: path });
+    return route !== null;
+  });
+
+const pathOf = ({ url }: FastifyRequest) => {
+  const path = url.split('?', 1)[0] ?? '/';
+  return path.length <= 100 ? path : `${path.slice(0, 99)}…`;
+};
+
+export function send(reply: FastifyReply, answer: Answer): FastifyReply {
+  return reply
+    .code(answer.status)
+    .headers(answer.headers ?? {})
+    .type('application/json; charset=utf-8')
+    .send(bodyOf(answer));
+}
+
+const bodyOf = ({ code, message, param = null, details = {} }: Answer) => ({
+  error: { code, message, param, details },
+});
+
+/** Fastify's own refusals, in sentences that say what to do. Their codes come before their statuses: these are stable. */
+const OF_FASTIFY: Record<string, string> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE:
+    'the body must be JSON, sent with the header "Content-Type: application/json"',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'the body is larger than 1 MiB; send less at once',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'the body is not as long as its Content-Length says',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'the body is not valid JSON',
+  FST_ERR_BAD_URL: 'the address of this request is not a valid URL; percent-encode what stands in its path',
+  FST_ERR_MAX_PARAM_LENGTH: 'a part of the path is too long',
+};
+
+export function answerTo(error: unknown, request: FastifyRequest, engine: Engine): Answer {
+  if (error instanceof HttpProblem) return error.answer;
+  if (error instanceof WarmlineError) {
+    const { message, param, details } = error;
+    const known = OF_WARMLINE[error.code];
+    return {
+      ...known,
+      message,
+      param,
+      details,
+      ...(known.status === 503 ? { headers: TRY_AGAIN_SOON } : {}),
+    };
+  }
+  if (redisIsOut(error, engine)) {
+    const message =
+      request.method === 'GET' || request.method === 'HEAD'
+        ? 'Redis does not answer; try again in a moment'
+        : 'Redis does not answer, so it is not known whether this was done; look before you try again';
+    return { status: 503, code: 'server_error', message, headers: TRY_AGAIN_SOON };
+  }
+  const { statusCode = 500, code = '', message } = error as Partial<FastifyError>;
+  if (statusCode >= 400 && statusCode < 500) {
+    const sentence =
+      OF_FASTIFY[code] ?? (error instanceof SyntaxError ? `the body is not valid JSON: ${message}` : message);
+    return { status: statusCode, code: 'validation_error', message: sentence ?? 'the request is not valid' };
+  }
+  return {
+    status: 500,
+    code: 'server_error',
+    message: `something went wrong inside Warmline; its log says what, under the request id ${request.id}`,
+  };
+}
+
+/** Errors of the connection, and of a Redis that is there but cannot serve: loading, a replica, full, out of disk. */
+function redisIsOut(error: unknown, engine: Engine): boolean {
+  if (!(error instanceof Error)) return false;
+  const { name, message } = error;
+  const { code } = error as NodeJS.ErrnoException;
+  return (
+    name === 'MaxRetriesPerRequestError' ||
+    /^(Connection is closed|Stream isn't writeable|Command timed out|Socket closed)/.test(message) ||
+    /^(LOADING|READONLY|MASTERDOWN|BUSY|TRYAGAIN|CLUSTERDOWN|OOM|MISCONF|NOAUTH)\b/.test(message) ||
+    ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(code ?? '') ||
+    engine.scripts.redis.status !== 'ready'
+  );
+}
+
+/** What is no HTTP at all, or too large for a header: Node hands over the bare socket. */
+export function refuseBadHttp(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return;
+  if (!socket.writable) {
+    socket.destroy(error);
+    return;
+  }
+  const [status, message] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? ['431 Request Header Fields Too Large', 'the headers of this request are too large']
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? ['408 Request Timeout', 'the request did not arrive in time']
+        : ['400 Bad Request', 'this is no valid HTTP request'];
+  const body = JSON.stringify(bodyOf({ status: 400, code: 'validation_error', message }));
+  socket.end(
+    `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,120 @@
+/**
+ * The hot path over HTTP, for senders that do not speak Redis: take and refund. A receipt that goes out is signed, and only
+ * what comes back with its signature is credited, since a key that may send must not be able to invent refunds.
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { FastifyInstance } from 'fastify';
+import { receiptSecret } from '../fleet/accounts.ts';
+import { getIp } from '../fleet/ips.ts';
+import { describePool, getPool, membersOf } from '../fleet/pools.ts';
+import type { TakeAnswer } from '../redis/limiter.ts';
+import { invalid } from '../warmup/errors.ts';
+import { instant, parse } from '../wire/parse.ts';
+import { ipQuotaOf, REFUND_BODY, sumOf, TAKE_BODY, takeRequestOf } from '../wire/quota.ts';
+import type { Context } from './context.ts';
+import { ipNamed } from './v1/named.ts';
+
+export function registerQuota(
+  app: FastifyInstance,
+  { engine, callerOf, tenantOf, limiterOf }: Context,
+): void {
+  /** Quota calls come thousands a second: one line for each would be the log. */
+  const sends = { config: { scope: 'send' }, logLevel: 'warn' } as const;
+  const signer = createSigner(() => receiptSecret(engine));
+
+  app.post('/v1/quota/take', sends, async (request) => {
+    const asked = takeRequestOf(parse(TAKE_BODY, request.body));
+    const { account } = callerOf(request);
+    const sign = await signer(account.id);
+    const answer = await limiterOf(account).take(asked);
+    return {
+      ...onTheWire(answer),
+      granted: answer.granted.map((grant) => ({ ...grant, receipt: sign(grant.receipt) })),
+    };
+  });
+
+  app.post('/v1/quota/refund', sends, async (request) => {
+    const { refunds } = parse(REFUND_BODY, request.body);
+    const { account } = callerOf(request);
+    const sign = await signer(account.id);
+    const verified = refunds.map(({ receipt, count }, index) => {
+      const bare = receipt.slice(0, Math.max(0, receipt.lastIndexOf('.')));
+      if (!same(sign(bare), receipt)) {
+        throw invalid(
+          `refunds.${index}.receipt`,
+          'the receipt was not given to this account; give back the string that a take granted',
+        );
+      }
+      return { receipt: bare, count };
+    });
+    return limiterOf(account).refund(verified);
+  });
+
+  app.get('/v1/dedicated-ips/:id/quota', async (request) => {
+    const tenant = tenantOf(request);
+    const ip = await getIp(tenant, ipNamed((request.params as { id: string }).id));
+    return ipQuotaOf(ip, await limiterOf(tenant.account).look(ip.address, ip.id));
+  });
+
+  app.get('/v1/dedicated-ips/pools/:poolId/quota', async (request) => {
+    const tenant = tenantOf(request);
+    const limiter = limiterOf(tenant.account);
+    const pool = await describePool(
+      tenant,
+      await getPool(tenant, (request.params as { poolId: string }).poolId),
+    );
+    const ids = await membersOf(tenant, pool.id);
+    const [next, ...ips] = await Promise.all([
+      limiter.peek({ pool: pool.id }),
+      ...ids.map(async (id) => {
+        const ip = await getIp(tenant, id);
+        return ipQuotaOf(ip, await limiter.look(ip.address, ip.id));
+      }),
+    ]);
+    const { allowed, retryAfterMs, resetAfterMs, because } = onTheWire(next);
+    return {
+      poolId: pool.id,
+      name: pool.name,
+      allowed,
+      retryAfterMs,
+      resetAfterMs,
+      because,
+      ...sumOf(ips),
+      ips,
+    };
+  });
+}
+
+function onTheWire(answer: TakeAnswer): TakeAnswer {
+  const { because } = answer;
+  if (!because?.until) return answer;
+  return { ...answer, because: { ...because, until: instant(Date.parse(because.until)) } };
+}
+
+/** Compares in a time that tells nothing about how much of a forged receipt was right. */
+function same(a: string, b: string): boolean {
+  const [left, right] = [Buffer.from(a), Buffer.from(b)];
+  return left.length === right.length && timingSafeEqual(left, right);
+}
+
+/** 128 bits: a forger with a million tries a second would need longer than the universe has been there. */
+const SIGNATURE_BYTES = 16;
+
+function createSigner(readSecret: () => Promise<string>) {
+  let secret: Promise<string> | null = null;
+  return async (accountId: string) => {
+    // It never changes once it is there; only a failed read is tried again.
+    secret ??= readSecret().catch((error: unknown) => {
+      secret = null;
+      throw error;
+    });
+    const key = await secret;
+    return (receipt: string) => {
+      const signature = createHmac('sha256', key)
+        .update(`${accountId}\n${receipt}`)
+        .digest()
+        .subarray(0, SIGNATURE_BYTES);
+      return `${receipt}.${signature.toString('base64url')}`;
+    };
+  };
+}

@@ -1,0 +1,108 @@
+/**
+ * The HTTP API. Each room of it is one file that registers its routes; here they get a key at the door, JSON for every
+ * error, and one line in the log for each request. The caller listens and closes.
+ */
+import { randomUUID } from 'node:crypto';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { Engine } from '../fleet/engine.ts';
+import { registerAccounts } from './accounts.ts';
+import { requireKeys } from './auth.ts';
+import { createContext } from './context.ts';
+import { answerErrors, answerTo, refuseBadHttp, send } from './errors.ts';
+import { checkReady, type Readiness, registerHealth } from './health.ts';
+import { registerInventory } from './inventory.ts';
+import { registerQuota } from './quota.ts';
+import { registerTestClock } from './test-clock.ts';
+import { registerDedicatedIps } from './v1/dedicated-ips.ts';
+import { registerHolds } from './v1/holds.ts';
+import { registerPools } from './v1/pools.ts';
+
+export type ApiOptions = {
+  engine: Engine;
+  log: Logger;
+  config?: { rateLimit: number };
+  /** Can it serve? Unless said: Redis answers and holds the database that was opened. */
+  ready?: () => Promise<Readiness>;
+  /** For the answer of `/readyz`, where the worker runs in the same process. */
+  workerIsRunning?: () => boolean;
+  /** Real time in ms, for what is remembered briefly; only differences count. */
+  clock?: () => number;
+};
+
+const BODY_LIMIT = 1024 * 1024;
+/** A pool's name has up to 64 characters, of up to 12 bytes each once they are percent-encoded. */
+const LONGEST_PARAM = 1_000;
+
+export async function createApi({
+  engine,
+  log,
+  ready = () => checkReady(engine),
+  workerIsRunning,
+  clock = () => performance.now(),
+}: ApiOptions): Promise<FastifyInstance> {
+  const app: FastifyInstance = Fastify({
+    loggerInstance: log as FastifyBaseLogger,
+    disableRequestLogging: true,
+    bodyLimit: BODY_LIMIT,
+    routerOptions: { maxParamLength: LONGEST_PARAM, ignoreTrailingSlash: true },
+    genReqId: (request) => requestId(request.headers['x-request-id']),
+    // While it closes it answers what still comes in on open connections, which it ends.
+    return503OnClosing: false,
+    clientErrorHandler: refuseBadHttp,
+    frameworkErrors: (error, request, reply) => {
+      void send(reply.header('x-request-id', request.id), answerTo(error, request, engine));
+    },
+  });
+
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+  });
+  requireKeys(app, engine, clock);
+  readJson(app);
+  answerErrors(app, engine);
+  app.addHook('onResponse', async (request, reply) => {
+    const { statusCode: status, elapsedTime } = reply;
+    const line = {
+      method: request.method,
+      path: request.url.split('?', 1)[0],
+      status,
+      ms: Math.round(elapsedTime),
+    };
+    request.log.info({ ...line, account: request.caller?.account.name }, 'request answered');
+  });
+
+  const context = createContext(engine, log);
+  registerHealth(app, ready, workerIsRunning);
+  registerQuota(app, context);
+  registerTestClock(app, context);
+  registerInventory(app, context);
+  registerAccounts(app, context);
+  registerDedicatedIps(app, context);
+  registerPools(app, context);
+  registerHolds(app, context);
+  await app.ready();
+  return app;
+}
+
+/** The caller's own id if it can be written into a log, so that one id follows a request through all systems. */
+function requestId(given: string | string[] | undefined): string {
+  return typeof given === 'string' && /^[\w.:/+=-]{1,128}$/.test(given) ? given : randomUUID();
+}
+
+/**
+ * JSON and nothing else. SDKs name that content type also where they send no body; no body is then `undefined`. What would
+ * reach for a prototype is refused.
+ */
+function readJson(app: FastifyInstance): void {
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'string' },
+    (request: FastifyRequest, body, done) => {
+      if (body.length === 0) done(null, undefined);
+      else parseJson(request, body as string, done);
+    },
+  );
+}

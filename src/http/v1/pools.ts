@@ -1,0 +1,74 @@
+/** `/v1/dedicated-ips/pools`: names for groups of IPs. Here an IP is in one pool: adding it to another one moves it. */
+import type { FastifyInstance } from 'fastify';
+import { findIpId } from '../../fleet/change.ts';
+import { nowOf, type Tenant } from '../../fleet/engine.ts';
+import type { Pool } from '../../fleet/pool.ts';
+import {
+  createPool,
+  describePool,
+  getPool,
+  listPools,
+  moveIpToPool,
+  removeIpFromPool,
+} from '../../fleet/pools.ts';
+import { parse, parseQuery } from '../../wire/parse.ts';
+import { AddIpBody, CreatePoolBody, PageQuery, page, poolOf } from '../../wire/v1.ts';
+import type { Context } from '../context.ts';
+import { cursorAfter, readCursor } from '../cursor.ts';
+import { describeIp } from './dedicated-ips.ts';
+import { ipNamed } from './named.ts';
+
+export function registerPools(app: FastifyInstance, context: Context): void {
+  const { engine, tenantOf } = context;
+
+  app.post('/v1/dedicated-ips/pools', async (request, reply) => {
+    const tenant = tenantOf(request);
+    const pool = await createPool(tenant, parse(CreatePoolBody, request.body));
+    return reply.code(201).send(await wire(tenant, pool));
+  });
+
+  app.get('/v1/dedicated-ips/pools', async (request) => {
+    const { limit, cursor } = parseQuery(PageQuery, request.query);
+    const [pools, nowMs] = await Promise.all([listPools(tenantOf(request)), nowOf(engine)]);
+    // An account has at most 100 pools, so a page is cut out of all of them.
+    const after = cursor === undefined ? null : readCursor(cursor);
+    const rest = pools.filter(
+      ({ createdAtMs: at, id }) => !after || at > after.atMs || (at === after.atMs && id > after.id),
+    );
+    const last = rest[limit - 1];
+    const next = last && rest.length > limit ? cursorAfter(last.createdAtMs, last.id) : null;
+    return page(
+      rest.slice(0, limit).map((pool) => poolOf(pool, nowMs)),
+      next,
+    );
+  });
+
+  app.get<{ Params: { poolId: string } }>('/v1/dedicated-ips/pools/:poolId', async (request) => {
+    const tenant = tenantOf(request);
+    return wire(tenant, await getPool(tenant, request.params.poolId));
+  });
+
+  app.post<{ Params: { poolId: string } }>('/v1/dedicated-ips/pools/:poolId/ips', async (request) => {
+    const { ipId } = parse(AddIpBody, request.body);
+    const tenant = tenantOf(request);
+    const pool = await getPool(tenant, request.params.poolId);
+    const ip = await moveIpToPool(tenant, pool.id, await findIpId(tenant, ipNamed(ipId)));
+    return describeIp(context, tenant, ip);
+  });
+
+  app.delete<{ Params: { poolId: string; ipId: string } }>(
+    '/v1/dedicated-ips/pools/:poolId/ips/:ipId',
+    async (request, reply) => {
+      const tenant = tenantOf(request);
+      const pool = await getPool(tenant, request.params.poolId);
+      await removeIpFromPool(tenant, pool.id, await findIpId(tenant, ipNamed(request.params.ipId)));
+      return reply.code(204).send();
+    },
+  );
+}
+
+/** A pool in full, as every answer about it shows it. */
+export async function wire(tenant: Tenant, pool: Pool) {
+  const [description, nowMs] = await Promise.all([describePool(tenant, pool), nowOf(tenant.engine)]);
+  return poolOf(description, nowMs);
+}

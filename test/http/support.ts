@@ -1,0 +1,100 @@
+/** The real API on a real engine for one test file, and requests in as few words as a test needs. */
+import { createHash } from 'node:crypto';
+import type { FastifyInstance } from 'fastify';
+import { pino } from 'pino';
+import { DEFAULT_ACCOUNT, replaceEnvironmentKey, type Scope } from '../../src/fleet/accounts.ts';
+import { type ApiOptions, createApi } from '../../src/http/server.ts';
+import { directoryKeys } from '../../src/redis/keys.ts';
+import { type Fleet, startFleet } from '../support/fleet.ts';
+
+/** The instant of the example in the published documents. */
+export const CARD = Date.UTC(2026, 0, 10, 10);
+
+export const ADMIN_KEY = 'wl_test_admin_0123456789';
+
+/** An answer as a test looks at it. */
+// biome-ignore lint/suspicious/noExplicitAny: tests look into answers that they then compare
+export type Answer = { status: number; body: any; headers: Record<string, unknown> };
+
+export type Ask = (
+  method: string,
+  url: string,
+  body?: unknown,
+  headers?: Record<string, string>,
+) => Promise<Answer>;
+
+export interface Api extends Fleet {
+  readonly app: FastifyInstance;
+  /** As the operator. */
+  readonly ask: Ask;
+  /** With any key, or with none. */
+  askAs(key: string | null): Ask;
+  /** A key of an account with scopes of its own. */
+  key(account: string, scopes: readonly Scope[]): Promise<string>;
+  revoke(key: string): Promise<void>;
+  /** Moves the real clock by which a key is remembered. */
+  passRealTime(ms: number): void;
+}
+
+const hashOf = (key: string) => createHash('sha256').update(key).digest('hex');
+
+export async function startApi(
+  options: Parameters<typeof startFleet>[0] & { api?: Partial<ApiOptions> } = {},
+): Promise<Api> {
+  const fleet = await startFleet({ clock: CARD, ...options });
+  await replaceEnvironmentKey(fleet.engine, ADMIN_KEY);
+  let realMs = 0;
+  const app = await createApi({
+    engine: fleet.engine,
+    log: pino({ level: 'silent' }),
+    clock: () => realMs,
+    ...options.api,
+  });
+
+  const askAs =
+    (key: string | null): Ask =>
+    async (method, url, body, headers = {}) => {
+      const response = await app.inject({
+        method: method as 'GET',
+        url,
+        headers: {
+          ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
+      });
+      const isJson = String(response.headers['content-type']).startsWith('application/json');
+      return {
+        status: response.statusCode,
+        headers: response.headers,
+        body: isJson ? response.json() : response.body,
+      };
+    };
+
+  let keys = 0;
+  return {
+    ...fleet,
+    app,
+    ask: askAs(ADMIN_KEY),
+    askAs,
+    async key(account, scopes) {
+      keys += 1;
+      const key = `wl_test_${account}_${keys}`;
+      await fleet.redis.hset(directoryKeys.apiKeys, hashOf(key), JSON.stringify({ account, scopes }));
+      return key;
+    },
+    async revoke(key) {
+      await fleet.redis.hdel(directoryKeys.apiKeys, hashOf(key));
+    },
+    passRealTime: (ms) => {
+      realMs += ms;
+    },
+    async stop() {
+      await app.close();
+      await fleet.stop();
+    },
+  };
+}
+
+export { DEFAULT_ACCOUNT };
