@@ -44,15 +44,13 @@ const bare = fc.oneof(
         .integer({ min: 1, max: limits.hourlyCap })
         .map((burst) => ({ ...limits, burst: burst as number | null })),
     ),
-  fc
-    .integer({ min: 1, max: 200_000 })
-    .chain((dailyLimit) =>
-      orNull(fc.integer({ min: 1, max: dailyLimit })).map((burst) => ({
-        dailyLimit,
-        hourlyCap: null,
-        burst,
-      })),
-    ),
+  fc.integer({ min: 1, max: 200_000 }).chain((dailyLimit) =>
+    orNull(fc.integer({ min: 1, max: dailyLimit })).map((burst) => ({
+      dailyLimit,
+      hourlyCap: null,
+      burst,
+    })),
+  ),
   fc.constant({ dailyLimit: null, hourlyCap: null, burst: null }),
   fc.constant({ dailyLimit: 1_000_000_000, hourlyCap: 1_000_000_000, burst: 1_000_000_000 }),
 );
@@ -230,7 +228,8 @@ const TEXTS: HotTexts = {
 
 let accounts = 0;
 async function walk(first: Publish, steps: readonly Step[]): Promise<void> {
-  const account = { id: `acct_${(accounts += 1)}`, parentId: null };
+  accounts += 1;
+  const account = { id: `acct_${accounts}`, parentId: null };
   const keys = accountKeys(account);
   const limiter = createLimiter(fleet.engine.scripts, account);
   const ip = TEXTS.address;

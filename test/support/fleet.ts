@@ -48,6 +48,8 @@ export interface House {
   readonly limiter: Limiter;
   /** The next address that nobody has yet, brought by the account: 10.0.0.1, 10.0.0.2, ... or 2001:db8::1, ... */
   bring(options?: { status?: 'provisioning' | 'active'; family?: 4 | 6 }): Promise<DedicatedIp>;
+  /** Many at once. */
+  bringMany(count: number, status: 'provisioning' | 'active'): Promise<DedicatedIp[]>;
   /** One more IP, warming up since now. */
   warming(request?: StartRequest, family?: 4 | 6): Promise<DedicatedIp>;
   /** One from the inventory. */
@@ -70,6 +72,8 @@ export interface Fleet extends House {
   house(name?: string): Promise<House>;
   /** Everything in Redis, key by key with its content, to compare before and after. */
   dump(): Promise<Record<string, string>>;
+  /** Forgets everything and begins anew at the same instant, for the next of many random histories. */
+  reset(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -112,6 +116,10 @@ export async function startFleet(
         const [ip] = await bringIps(tenant, { addresses: [nextAddress(family)], status });
         return ip!;
       },
+      bringMany(count, status) {
+        const fresh = Array.from({ length: count }, () => nextAddress(4));
+        return bringIps(tenant, { addresses: fresh, status });
+      },
       async warming(request = {}, family = 4) {
         return startWarmup(tenant, (await house.bring({ family })).id, request);
       },
@@ -142,14 +150,21 @@ export async function startFleet(
       closing.push(() => sender.close());
       return sender;
     },
-    async house(name = `house-${(houses += 1)}`) {
-      const { id, parentId } = await createAccount(engine, name);
+    async house(name) {
+      houses += 1;
+      const { id, parentId } = await createAccount(engine, name ?? `house-${houses}`);
       return houseOf(tenantOf(engine, { id, parentId }, 'test'));
     },
     async dump() {
       const keys = (await redis.keys('*')).sort();
       const values = await Promise.all(keys.map((key) => redis.dumpBuffer(key)));
       return Object.fromEntries(keys.map((key, index) => [key, values[index]!.toString('base64')]));
+    },
+    async reset() {
+      await redis.flushall();
+      await openDatabase(redis, clock === 'real' ? null : clock);
+      await ensureDefaultAccount(engine);
+      addresses = 0;
     },
     async stop() {
       for (const close of closing) await close();
