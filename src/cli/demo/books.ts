@@ -7,7 +7,7 @@ import type { Limits } from '../../warmup/plan.ts';
 export type HourBook = {
   warmupDay: number;
   hour: number;
-  /** Sends granted by address. */
+  /** Sends granted by address, less what was given back. */
   granted: Map<string, number>;
   /** Sends that the sink took, by remote address. */
   delivered: Map<string, number>;

@@ -47,8 +47,10 @@ const ACTIVE = { address: '127.0.10.3', hostname: 'mta3.demo.example' };
 const SENDERS = 4;
 /** Up to this day each message is one send for each recipient; later they are bundled. */
 const LAST_DAY_ONE_TO_ONE = 6;
-/** A late hour is offered in about this many messages. */
-const MESSAGES_PER_LATE_HOUR = 40;
+/** What a late hour may carry is offered in about this many messages. */
+const MESSAGES_PER_WAVE = 30;
+/** A bundle leaves from one IP, so an IP keeps the room that is smaller than one: it is offered again in smaller bundles. */
+const MOST_WAVES = 4;
 /** A message of the early days has up to this many recipients. */
 const MOST_RECIPIENTS = 5;
 /** Offered when the warming IPs may carry nothing: all of it must overflow. */
@@ -195,12 +197,16 @@ async function walk({ tenant, plan, ips, senders, sink, progress }: Walk) {
 
   for (const [step, { warmupDay, hour, beginsAtMs }] of hours.entries()) {
     await advanceTo(tenant.engine, beginsAtMs, { work: true });
-    const room = await roomOf(ips);
-    const sendsEach =
-      warmupDay <= LAST_DAY_ONE_TO_ONE ? 1 : Math.ceil((2 * room) / MESSAGES_PER_LATE_HOUR) || 1;
-    const offers = makeOffers(Math.max(2 * room, LEAST_OFFERED), sendsEach);
-    books.totals.offered += offers.reduce((sum, offer) => sum + offer.recipients.length * offer.sendsEach, 0);
-    const granted = await send([...queue, ...offers]);
+    const granted = new Map<string, number>();
+    for (let wave = 0; wave < MOST_WAVES; wave += 1) {
+      const room = await roomOf(ips);
+      if (room === 0 && wave > 0) break;
+      const sends = Math.max(2 * room, LEAST_OFFERED);
+      const bundled = warmupDay > LAST_DAY_ONE_TO_ONE && wave < MOST_WAVES - 1;
+      const offers = makeOffers(sends, bundled ? Math.ceil(sends / MESSAGES_PER_WAVE) : 1);
+      books.totals.offered += offers.reduce((sum, offer) => sum + offer.recipients.length * offer.sendsEach, 0);
+      await send([...queue, ...offers], granted);
+    }
     books.close({ warmupDay, hour, granted, delivered: sink.drain() });
     bar.step(step + 1, warmupDay);
   }
@@ -209,7 +215,7 @@ async function walk({ tenant, plan, ips, senders, sink, progress }: Walk) {
   await advanceTo(tenant.engine, dayBeginsAt(calendar, plan.days.length + 1), { work: true });
   for (let round = 0; queue.length > 0 && round < MOST_ROUNDS_AT_THE_END; round += 1) {
     await advanceTo(tenant.engine, (await nowOf(tenant.engine)) + MINUTE_MS, { work: true });
-    await send(queue);
+    await send(queue, new Map());
     books.deliver(sink.drain());
   }
   books.totals.lost = queue.reduce((sum, offer) => sum + offer.recipients.length * offer.sendsEach, 0);
@@ -249,9 +255,8 @@ async function walk({ tenant, plan, ips, senders, sink, progress }: Walk) {
   }
 
   /** Lets the senders share the offers, waits until nothing is under way, and books what they tell. */
-  async function send(offers: Offer[]): Promise<Map<string, number>> {
+  async function send(offers: Offer[], granted: Map<string, number>): Promise<void> {
     const byId = new Map(offers.map((offer) => [offer.id, offer]));
-    const granted = new Map<string, number>();
     const replies = await Promise.all(
       senders.map((sender, index) => {
         const share = offers.filter((_, at) => at % SENDERS === index);
@@ -264,7 +269,6 @@ async function walk({ tenant, plan, ips, senders, sink, progress }: Walk) {
       if (reply.kind !== 'done') throw new Error(`a sender said ${reply.kind} where its outcomes were due`);
       for (const outcome of reply.outcomes) book(outcome, byId.get(outcome.offer)!, granted);
     }
-    return granted;
   }
 
   function book(outcome: Outcome, offer: Offer, granted: Map<string, number>): void {
@@ -273,7 +277,11 @@ async function walk({ tenant, plan, ips, senders, sink, progress }: Walk) {
       granted.set(address, (granted.get(address) ?? 0) + sends);
       totals.granted += sends;
     }
-    totals.refunded += outcome.refunded;
+    // What was given back was never sent: it counts for nobody's hour.
+    for (const [address, sends] of Object.entries(outcome.refunded)) {
+      granted.set(address, granted.get(address)! - sends);
+      totals.refunded += sends;
+    }
     totals.bounced += outcome.bounced.length * offer.sendsEach;
     const again = outcome.again.length * offer.sendsEach;
     if (outcome.held) totals.held += again;

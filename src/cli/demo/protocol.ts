@@ -10,7 +10,8 @@ export type Outcome = {
   offer: number;
   /** Sends granted by address of the IP. */
   granted: Record<string, number>;
-  refunded: number;
+  /** Of these, given back: no receiver was reached, or the grant could not be used. */
+  refunded: Record<string, number>;
   /** Recipients whose mail a receiver took. */
   accepted: string[];
   /** Recipients whom a receiver refused for good: they are bounced, not tried again. */

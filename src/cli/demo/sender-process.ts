@@ -4,7 +4,7 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import nodemailer from 'nodemailer';
-import { createSender, type Sender } from '../../sender/index.ts';
+import { createSender, type RefundRequest, type Sender } from '../../sender/index.ts';
 import { QuotaExhausted, warmlineTransport } from '../../sender/nodemailer.ts';
 import { type FromSender, type Offer, type Outcome, SENDS_HEADER, type ToSender } from './protocol.ts';
 
@@ -16,6 +16,8 @@ const tell = (message: FromSender) => process.send!(message);
 
 /** The message for which the plugin asks: what is granted and given back is booked on it. */
 const current = new AsyncLocalStorage<Outcome>();
+/** Of the hour that runs; emptied when all its messages are done. */
+const ipOfReceipt = new Map<string, string>();
 const sender = await createSender({ redisUrl, testClock: true });
 const booked: Sender = {
   ...sender,
@@ -23,12 +25,19 @@ const booked: Sender = {
     const answer = await sender.take(request);
     const { granted } = current.getStore()!;
     for (const { ip, count } of answer.granted) granted[ip] = (granted[ip] ?? 0) + count;
+    for (const { ip, receipt } of answer.granted) ipOfReceipt.set(receipt, ip);
     return answer;
   },
   async refund(refunds) {
-    const answer = await sender.refund(refunds);
-    current.getStore()!.refunded += answer.refunded;
-    return answer;
+    const { refunded } = current.getStore()!;
+    let total = 0;
+    for (const one of [refunds].flat() as RefundRequest[]) {
+      const answer = await sender.refund(one);
+      const ip = ipOfReceipt.get(one.receipt)!;
+      refunded[ip] = (refunded[ip] ?? 0) + answer.refunded;
+      total += answer.refunded;
+    }
+    return { refunded: total };
   },
 };
 
@@ -47,7 +56,7 @@ async function sendOne(offer: Offer): Promise<Outcome> {
   const outcome: Outcome = {
     offer: offer.id,
     granted: {},
-    refunded: 0,
+    refunded: {},
     accepted: [],
     bounced: [],
     again: [],
@@ -85,6 +94,7 @@ async function sendAll(offers: Offer[]): Promise<Outcome[]> {
       for (let offer = waiting.pop(); offer; offer = waiting.pop()) outcomes.push(await sendOne(offer));
     }),
   );
+  ipOfReceipt.clear();
   return outcomes;
 }
 
