@@ -31,29 +31,33 @@ export type WarmlineTransportOptions = {
   /** From `createSender`. The transport does not close it. */
   sender: Sender;
   /** All mail leaves from this IP (address or id). */
-  ip?: string;
+  ip?: string | undefined;
   /** The pool, by id or name, of messages that name none in `X-SMTPAPI: {"ip_pool": ...}`. Neither: the default pool. */
-  pool?: string;
+  pool?: string | undefined;
   /** Only these IPs (addresses or ids, at most 100): those that this host can bind. `local`: all addresses of this machine. */
-  among?: readonly string[] | 'local';
-  family?: 4 | 6;
+  among?: readonly string[] | 'local' | undefined;
+  family?: 4 | 6 | undefined;
 
-  /** Where to: what Nodemailer takes for SMTP, also `pool: true`. `localAddress` and `name` are those of the granted IP. */
-  smtp?: SmtpOptions;
+  /**
+   * Where to: what Nodemailer takes for SMTP, also `pool: true`. `localAddress` and `name` are those of the granted IP.
+   * When a receiver ends a pooled connection before it has the message, Nodemailer offers the recipients once more, which
+   * is not counted; with `maxRequeues: 0` it fails instead.
+   */
+  smtp?: SmtpOptions | undefined;
   /** For senders behind a relay: the header that tells it the IP (`X-Warmline-IP`). All mail goes to the one in `smtp`. */
-  header?: string;
+  header?: string | undefined;
   /**
    * Sends instead of `smtp`. `mail.message.getEnvelope()` has the recipients that leave from this IP. When it fails its
    * sends are spent, unless the error says that no receiver was reached: `reached: false`, or ECONNREFUSED and its kind.
    */
-  deliver?: (mail: MailMessage, grant: Grant) => Promise<Partial<SentMessageInfo> | undefined>;
+  deliver?: ((mail: MailMessage, grant: Grant) => Promise<Partial<SentMessageInfo> | undefined>) | undefined;
 
   /** How long a message may wait for quota. @default 30_000 */
-  maxWaitMs?: number;
+  maxWaitMs?: number | undefined;
   /** Told each time that a message has to wait. */
-  onHeld?: (held: Held) => void;
+  onHeld?: ((held: Held) => void) | undefined;
   /** How many sends one recipient stands for; for simulations that bundle the mail of many people. @default 1 */
-  weight?: (mail: MailMessage) => number;
+  weight?: ((mail: MailMessage) => number) | undefined;
 };
 
 export type Held = {

@@ -65,7 +65,11 @@ export async function startSink({
   const attempts: string[] = [];
   const hellos: [client: string, name: string][] = [];
   const sockets = new Map<string, Socket>();
+  const greetings = new WeakMap<Socket, SinkAnswer>();
   const connections = { total: 0, open: 0 };
+
+  const socketOf = ({ remoteAddress, remotePort }: SMTPServerSession) =>
+    sockets.get(`${remoteAddress} ${remotePort}`);
 
   /** Answers a step of smtp-server, or ends the connection in the place of an answer. */
   function reply(
@@ -74,7 +78,7 @@ export async function startSink({
     callback: (error?: Error | null) => void,
   ): void {
     if (answer === null || answer === undefined) callback();
-    else if (answer === 'cut') sockets.get(`${session.remoteAddress} ${session.remotePort}`)?.destroy();
+    else if (answer === 'cut') socketOf(session)?.destroy();
     else {
       const [code, said] = typeof answer === 'number' ? [answer, 'says the sink'] : answer;
       callback(Object.assign(new Error(said), { responseCode: code }));
@@ -86,8 +90,10 @@ export async function startSink({
     disableReverseLookup: true,
     logger: false,
     closeTimeout: 100,
-    onConnect: (session, callback) =>
-      reply(sink.behaviour.connect?.(session.remoteAddress), session, callback),
+    onConnect(session, callback) {
+      const socket = socketOf(session);
+      reply(socket && greetings.get(socket), session, callback);
+    },
     onMailFrom({ address }, session, callback) {
       reply(sink.behaviour.mailFrom?.(address, session.remoteAddress), session, callback);
     },
@@ -128,7 +134,9 @@ export async function startSink({
       connections.open -= 1;
       sockets.delete(key);
     });
-    if (sink.behaviour.connect?.(client) === 'cut') socket.destroy();
+    const greeting = sink.behaviour.connect?.(client);
+    greetings.set(socket, greeting);
+    if (greeting === 'cut') socket.destroy();
     // The first that a client sends is its EHLO.
     else if (sink.behaviour.ehlo?.(client) === 'cut') socket.once('data', () => socket.destroy());
   });
