@@ -233,8 +233,8 @@ const MOST_PER_SWEEP = 100;
  */
 export async function sweepAllocations(engine: Engine, givenUpAfterMs = GIVEN_UP_AFTER_MS): Promise<number> {
   const { redis } = engine.scripts;
-  const [seconds] = await redis.time();
-  const realNowMs = Number(seconds) * 1000;
+  const [seconds, micros] = await redis.time();
+  const realNowMs = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
   const ids = await redis.zrangebyscore(keys.pending, '-inf', realNowMs - givenUpAfterMs, 'LIMIT', 0, MOST_PER_SWEEP);
   for (const allocationId of ids) {
     const raw = await redis.hget(keys.journal, allocationId);
