@@ -117,7 +117,11 @@ export class SmtpTransports extends EventEmitter {
   #open(grant: Grant | null): Kept {
     const pooled = 'pool' in this.#options && this.#options.pool === true;
     const kept: Kept = {
-      transport: pooled ? new SMTPPool(this.#options) : new SMTPTransport(this.#options),
+      // Never a second RCPT TO on one send: a pool of Nodemailer would offer a message up to five times again after its
+      // connection broke. Here it fails, and whoever tries again takes again.
+      transport: pooled
+        ? new SMTPPool({ ...this.#options, maxRequeues: 0 })
+        : new SMTPTransport(this.#options),
       hostname: grant?.hostname ?? null,
       bind: grant?.bind ?? null,
       inFlight: 0,

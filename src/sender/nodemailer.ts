@@ -40,8 +40,8 @@ export type WarmlineTransportOptions = {
 
   /**
    * Where to: what Nodemailer takes for SMTP, also `pool: true`. `localAddress` and `name` are those of the granted IP.
-   * When a receiver ends a pooled connection before it has the message, Nodemailer offers the recipients once more, which
-   * is not counted; with `maxRequeues: 0` it fails instead.
+   * A message whose pooled connection broke fails instead of being offered again (`maxRequeues` is 0, whatever is given):
+   * each attempt takes its own sends.
    */
   smtp?: SmtpOptions | undefined;
   /** For senders behind a relay: the header that tells it the IP (`X-Warmline-IP`). All mail goes to the one in `smtp`. */

@@ -367,7 +367,7 @@ describe('what is spent and what is given back', () => {
   ])('%s is given back', async (_, where, code) => {
     for (const pool of POOLED) {
       const ip = await activeIp({ pool: null });
-      const smtp = { host: '127.0.0.1', pool, maxRequeues: 1, ...(await where()) };
+      const smtp = { host: '127.0.0.1', pool, ...(await where()) };
       const error = await failureOf(mailerFor({ ip: ip.address, smtp }).sendMail(mail(2)));
       expect(error.code, `pool: ${pool}`).toBe(code);
       expect(await used(ip), `pool: ${pool}`).toBe(0);
@@ -383,6 +383,15 @@ describe('what is spent and what is given back', () => {
     expect(info.rejectedErrors).toMatchObject([{ recipient: 'r2@example.test', responseCode: 550 }]);
     expect(await used(ip)).toBe(3);
     expect(sink.delivered()).toEqual({ [ip.address]: 2 });
+  });
+
+  test('a pooled connection that breaks in mid-message: no recipient is offered twice on one send', async () => {
+    const ip = await activeIp();
+    sink.behaviour = { data: () => 'cut' };
+    const smtp = { host: sink.host, port: sink.port, pool: true as const, maxRequeues: 5 };
+    await failureOf(mailerFor({ smtp }).sendMail(mail(2)));
+    expect(sink.attempted()).toEqual({ [ip.address]: 2 });
+    expect(await used(ip)).toBe(2);
   });
 
   test('an abort before the server said anything is given back, one after it is spent', async () => {
