@@ -73,13 +73,18 @@ export async function resumeIp(tenant: Tenant, ip: string): Promise<DedicatedIp>
   );
 }
 
-/** An operator's own limit, binding in every status; `null` is none. A limit that is not named stays as it is. */
-export async function setCeiling(tenant: Tenant, ip: string, ceiling: Partial<Ceiling>): Promise<DedicatedIp> {
+/** @throws WarmlineError `invalid` (param `ceiling.perDay` or `ceiling.perHour`) */
+export function checkCeiling(ceiling: Partial<Ceiling>): void {
   for (const [name, limit] of Object.entries(ceiling)) {
     if (limit !== null && !(Number.isInteger(limit) && limit >= 1 && limit <= 1_000_000_000)) {
       throw invalid(`ceiling.${name}`, `${name} is ${limit}; it must be a whole number from 1 to 1 000 000 000, or null for none`);
     }
   }
+}
+
+/** An operator's own limit, binding in every status; `null` is none. A limit that is not named stays as it is. */
+export async function setCeiling(tenant: Tenant, ip: string, ceiling: Partial<Ceiling>): Promise<DedicatedIp> {
+  checkCeiling(ceiling);
   return changeIp(tenant, await findIpId(tenant, ip), (before) =>
     decide.setCeiling(before, { ...before.ceiling, ...ceiling }, tenant.by),
   );

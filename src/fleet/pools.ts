@@ -11,7 +11,7 @@ import type { WindowLimits } from '../warmup/quota.ts';
 import { DAY_MS } from '../warmup/units.ts';
 import { loadIp, planOf, retryWhenContended } from './change.ts';
 import { nowOf, type Tenant } from './engine.ts';
-import type { HoldRequest } from './ips.ts';
+import { checkCeiling, type HoldRequest } from './ips.ts';
 import { MOST_IPS_PER_POOL, Pool } from './pool.ts';
 import { itemFor, recordOf } from './save.ts';
 
@@ -35,6 +35,7 @@ export async function createPool(
   if (!(warmingShare >= 0 && warmingShare <= 1)) {
     throw invalid('warmingShare', `warmingShare is ${warmingShare}; it must be from 0 to 1`);
   }
+  checkCeiling(ceiling);
   const { engine, keys, account } = tenant;
   const { redis } = engine.scripts;
   const id = engine.newId('pool');
@@ -67,7 +68,9 @@ export async function createPool(
     // Before the pool, so that there is no moment in which it is not limited; nobody reads it until the pool exists.
     await writeGate(tenant, pool, nowMs);
     const [applied] = await transact(engine.scripts, account, [item], { whole: true });
-    return applied ? pool : null;
+    if (applied) return pool;
+    await redis.del(keys.gate(id));
+    return null;
   });
 }
 

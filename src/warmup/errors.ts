@@ -22,7 +22,8 @@ export class WarmlineError extends Error {
     message: string,
     options: { param?: string; details?: Record<string, unknown> } = {},
   ) {
-    super(message);
+    // Messages quote what was given; a line break in it must not become a second line of a log.
+    super(message.replace(/\p{Cc}+/gu, ' '));
     this.code = code;
     this.param = options.param ?? null;
     this.details = options.details ?? {};
