@@ -1,24 +1,28 @@
 /** What every room of the API is handed: the engine, and the request in its words. */
 import type { FastifyRequest } from 'fastify';
-import type { Logger } from 'pino';
 import { type Engine, type Tenant, tenantOf } from '../fleet/engine.ts';
 import type { AccountRef } from '../redis/keys.ts';
 import { createLimiter, type Limiter } from '../redis/limiter.ts';
+import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
+import type { Counted } from '../wire/v1.ts';
 import type { Caller } from './auth.ts';
 
 export type Context = {
   readonly engine: Engine;
-  readonly log: Logger;
+  /** Signs the receipts of this installation. */
+  readonly receiptSecret: string;
   /** The account of the key. @throws when the route forgot to ask for a key */
   callerOf(request: FastifyRequest): Caller;
   tenantOf(request: FastifyRequest): Tenant;
   limiterOf(account: AccountRef): Limiter;
+  /** What was counted for this very IP: once it is released, its address may be counted for another one. */
+  countedFor(tenant: Tenant, ip: DedicatedIp): Promise<Counted>;
 };
 
 /** One limiter for each account that asks; it remembers addresses only, so forgetting it costs a look. */
 const MOST_LIMITERS = 1_000;
 
-export function createContext(engine: Engine, log: Logger): Context {
+export function createContext(engine: Engine, receiptSecret: string): Context {
   const limiters = new Map<string, Limiter>();
 
   function callerOf(request: FastifyRequest): Caller {
@@ -27,19 +31,25 @@ export function createContext(engine: Engine, log: Logger): Context {
     return request.caller;
   }
 
+  function limiterOf(account: AccountRef): Limiter {
+    let limiter = limiters.get(account.id);
+    if (!limiter) {
+      if (limiters.size >= MOST_LIMITERS) limiters.clear();
+      limiter = createLimiter(engine.scripts, account);
+      limiters.set(account.id, limiter);
+    }
+    return limiter;
+  }
+
   return {
     engine,
-    log,
+    receiptSecret,
     callerOf,
     tenantOf: (request) => tenantOf(engine, callerOf(request).account, 'api'),
-    limiterOf(account) {
-      let limiter = limiters.get(account.id);
-      if (!limiter) {
-        if (limiters.size >= MOST_LIMITERS) limiters.clear();
-        limiter = createLimiter(engine.scripts, account);
-        limiters.set(account.id, limiter);
-      }
-      return limiter;
+    limiterOf,
+    async countedFor({ account }, ip) {
+      const counted = await limiterOf(account).look(ip.address, ip.id);
+      return { ...counted, counter: counted.counter?.texts.id === ip.id ? counted.counter : null };
     },
   };
 }

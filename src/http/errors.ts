@@ -56,35 +56,31 @@ export function answerErrors(app: FastifyInstance, engine: Engine): void {
     return send(reply, answer);
   });
   app.setNotFoundHandler((request, reply) => {
-    const path = pathOf(request);
-    const allowed = methodsOf(app, path);
+    const path = request.url.split('?', 1)[0] ?? '/';
+    const allowed = METHODS.filter((method) => app.findRoute({ method, url: path }) !== null);
     return send(
       reply,
-      allowed.length === 0
-        ? { status: 404, code: 'not_found', message: `there is no ${request.method} ${path} in this API` }
-        : {
-            status: 405,
-            code: 'not_found',
-            message: `${path} does not know ${request.method}; it knows ${allowed.join(', ')}`,
-            headers: { allow: allowed.join(', ') },
-          },
+      allowed.length === 0 ? noRoute(request.method, path) : wrongMethod(request.method, path, allowed),
     );
   });
 }
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 
-/** Which methods a path knows, for a 405. */
-const methodsOf = (app: FastifyInstance, path: string) =>
-  METHODS.filter((method) => {
-    const route = app.findRoute({ method, url: path });
-    return route !== null;
-  });
+const noRoute = (method: string, path: string): Answer => ({
+  status: 404,
+  code: 'not_found',
+  message: `there is no ${method} ${shorten(path)} in this API`,
+});
 
-const pathOf = ({ url }: FastifyRequest) => {
-  const path = url.split('?', 1)[0] ?? '/';
-  return path.length <= 100 ? path : `${path.slice(0, 99)}…`;
-};
+const wrongMethod = (method: string, path: string, allowed: readonly string[]): Answer => ({
+  status: 405,
+  code: 'not_found',
+  message: `${shorten(path)} does not know ${method}; it knows ${allowed.join(', ')}`,
+  headers: { allow: allowed.join(', ') },
+});
+
+const shorten = (path: string) => (path.length <= 100 ? path : `${path.slice(0, 99)}…`);
 
 export function send(reply: FastifyReply, answer: Answer): FastifyReply {
   return reply

@@ -14,7 +14,7 @@ export function registerHealth(
   ready: () => Promise<Readiness>,
   workerIsRunning: (() => boolean) | undefined,
 ): void {
-  const open = { config: { scope: 'nobody' }, logLevel: 'warn' } as const;
+  const open = { config: { scope: 'nobody', quiet: true } } as const;
 
   app.get('/healthz', open, async () => ({ ok: true }));
 

@@ -29,7 +29,7 @@ const ListQuery = z.strictObject({
     .default('0'),
 });
 
-export function registerInventory(app: FastifyInstance, { engine, limiterOf }: Context): void {
+export function registerInventory(app: FastifyInstance, { engine, countedFor }: Context): void {
   const operator = { config: { scope: 'admin' } } as const;
 
   app.post('/v1/inventory', operator, async (request, reply) => {
@@ -48,8 +48,7 @@ export function registerInventory(app: FastifyInstance, { engine, limiterOf }: C
       status: status ?? 'provisioning',
       leased: leased ?? false,
     });
-    const limiter = limiterOf(account);
-    const data = await Promise.all(ips.map(async (ip) => ipOf(ip, await limiter.look(ip.address, ip.id))));
+    const data = await Promise.all(ips.map(async (ip) => ipOf(ip, await countedFor(tenant, ip))));
     return reply.code(201).send({ added: ips.length, account: account.name, data });
   });
 

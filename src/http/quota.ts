@@ -4,9 +4,8 @@
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
-import { receiptSecret } from '../fleet/accounts.ts';
 import { getIp } from '../fleet/ips.ts';
-import { describePool, getPool, membersOf } from '../fleet/pools.ts';
+import { getPool, membersOf } from '../fleet/pools.ts';
 import type { TakeAnswer } from '../redis/limiter.ts';
 import { invalid } from '../warmup/errors.ts';
 import { instant, parse } from '../wire/parse.ts';
@@ -16,16 +15,14 @@ import { ipNamed } from './v1/named.ts';
 
 export function registerQuota(
   app: FastifyInstance,
-  { engine, callerOf, tenantOf, limiterOf }: Context,
+  { receiptSecret, callerOf, tenantOf, limiterOf, countedFor }: Context,
 ): void {
-  /** Quota calls come thousands a second: one line for each would be the log. */
-  const sends = { config: { scope: 'send' }, logLevel: 'warn' } as const;
-  const signer = createSigner(() => receiptSecret(engine));
+  const sends = { config: { scope: 'send', quiet: true } } as const;
 
   app.post('/v1/quota/take', sends, async (request) => {
     const asked = takeRequestOf(parse(TAKE_BODY, request.body));
     const { account } = callerOf(request);
-    const sign = await signer(account.id);
+    const sign = signerOf(receiptSecret, account.id);
     const answer = await limiterOf(account).take(asked);
     return {
       ...onTheWire(answer),
@@ -36,7 +33,7 @@ export function registerQuota(
   app.post('/v1/quota/refund', sends, async (request) => {
     const { refunds } = parse(REFUND_BODY, request.body);
     const { account } = callerOf(request);
-    const sign = await signer(account.id);
+    const sign = signerOf(receiptSecret, account.id);
     const verified = refunds.map(({ receipt, count }, index) => {
       const bare = receipt.slice(0, Math.max(0, receipt.lastIndexOf('.')));
       if (!same(sign(bare), receipt)) {
@@ -50,38 +47,25 @@ export function registerQuota(
     return limiterOf(account).refund(verified);
   });
 
-  app.get('/v1/dedicated-ips/:id/quota', async (request) => {
+  app.get<{ Params: { id: string } }>('/v1/dedicated-ips/:id/quota', async (request) => {
     const tenant = tenantOf(request);
-    const ip = await getIp(tenant, ipNamed((request.params as { id: string }).id));
-    return ipQuotaOf(ip, await limiterOf(tenant.account).look(ip.address, ip.id));
+    const ip = await getIp(tenant, ipNamed(request.params.id));
+    return ipQuotaOf(ip, await countedFor(tenant, ip));
   });
 
-  app.get('/v1/dedicated-ips/pools/:poolId/quota', async (request) => {
+  app.get<{ Params: { poolId: string } }>('/v1/dedicated-ips/pools/:poolId/quota', async (request) => {
     const tenant = tenantOf(request);
-    const limiter = limiterOf(tenant.account);
-    const pool = await describePool(
-      tenant,
-      await getPool(tenant, (request.params as { poolId: string }).poolId),
-    );
-    const ids = await membersOf(tenant, pool.id);
+    const { id, name } = await getPool(tenant, request.params.poolId);
+    const members = await membersOf(tenant, id);
     const [next, ...ips] = await Promise.all([
-      limiter.peek({ pool: pool.id }),
-      ...ids.map(async (id) => {
-        const ip = await getIp(tenant, id);
-        return ipQuotaOf(ip, await limiter.look(ip.address, ip.id));
+      limiterOf(tenant.account).peek({ pool: id }),
+      ...members.map(async (member) => {
+        const ip = await getIp(tenant, member);
+        return ipQuotaOf(ip, await countedFor(tenant, ip));
       }),
     ]);
     const { allowed, retryAfterMs, resetAfterMs, because } = onTheWire(next);
-    return {
-      poolId: pool.id,
-      name: pool.name,
-      allowed,
-      retryAfterMs,
-      resetAfterMs,
-      because,
-      ...sumOf(ips),
-      ips,
-    };
+    return { poolId: id, name, allowed, retryAfterMs, resetAfterMs, because, ...sumOf(ips), ips };
   });
 }
 
@@ -100,21 +84,10 @@ function same(a: string, b: string): boolean {
 /** 128 bits: a forger with a million tries a second would need longer than the universe has been there. */
 const SIGNATURE_BYTES = 16;
 
-function createSigner(readSecret: () => Promise<string>) {
-  let secret: Promise<string> | null = null;
-  return async (accountId: string) => {
-    // It never changes once it is there; only a failed read is tried again.
-    secret ??= readSecret().catch((error: unknown) => {
-      secret = null;
-      throw error;
-    });
-    const key = await secret;
-    return (receipt: string) => {
-      const signature = createHmac('sha256', key)
-        .update(`${accountId}\n${receipt}`)
-        .digest()
-        .subarray(0, SIGNATURE_BYTES);
-      return `${receipt}.${signature.toString('base64url')}`;
-    };
+/** Bound to the account, so that one cannot hand in what another was granted. */
+function signerOf(secret: string, accountId: string) {
+  return (receipt: string) => {
+    const signature = createHmac('sha256', secret).update(`${accountId}\n${receipt}`).digest();
+    return `${receipt}.${signature.subarray(0, SIGNATURE_BYTES).toString('base64url')}`;
   };
 }

@@ -3,8 +3,14 @@
  * error, and one line in the log for each request. The caller listens and closes.
  */
 import { randomUUID } from 'node:crypto';
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest } from 'fastify';
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyRequest,
+  LogController,
+} from 'fastify';
 import type { Logger } from 'pino';
+import { receiptSecret } from '../fleet/accounts.ts';
 import type { Engine } from '../fleet/engine.ts';
 import { registerAccounts } from './accounts.ts';
 import { requireKeys } from './auth.ts';
@@ -17,6 +23,13 @@ import { registerTestClock } from './test-clock.ts';
 import { registerDedicatedIps } from './v1/dedicated-ips.ts';
 import { registerHolds } from './v1/holds.ts';
 import { registerPools } from './v1/pools.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Asked so often that a line for each request would be the whole log. */
+    quiet?: boolean;
+  }
+}
 
 export type ApiOptions = {
   engine: Engine;
@@ -43,7 +56,7 @@ export async function createApi({
 }: ApiOptions): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify({
     loggerInstance: log as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     bodyLimit: BODY_LIMIT,
     routerOptions: { maxParamLength: LONGEST_PARAM, ignoreTrailingSlash: true },
     genReqId: (request) => requestId(request.headers['x-request-id']),
@@ -62,17 +75,17 @@ export async function createApi({
   readJson(app);
   answerErrors(app, engine);
   app.addHook('onResponse', async (request, reply) => {
-    const { statusCode: status, elapsedTime } = reply;
     const line = {
       method: request.method,
       path: request.url.split('?', 1)[0],
-      status,
-      ms: Math.round(elapsedTime),
+      status: reply.statusCode,
+      ms: Math.round(reply.elapsedTime),
+      account: request.caller?.account.name,
     };
-    request.log.info({ ...line, account: request.caller?.account.name }, 'request answered');
+    request.log[request.routeOptions.config.quiet ? 'debug' : 'info'](line, 'request answered');
   });
 
-  const context = createContext(engine, log);
+  const context = createContext(engine, await receiptSecret(engine));
   registerHealth(app, ready, workerIsRunning);
   registerQuota(app, context);
   registerTestClock(app, context);
@@ -102,7 +115,7 @@ function readJson(app: FastifyInstance): void {
     { parseAs: 'string' },
     (request: FastifyRequest, body, done) => {
       if (body.length === 0) done(null, undefined);
-      else parseJson(request, body as string, done);
+      else void parseJson(request, body as string, done);
     },
   );
 }

@@ -14,7 +14,9 @@ export function parse<Schema extends z.ZodType>(
 ): z.output<Schema> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.flatMap((issue) => problemsOf(issue, schema, what, noun));
+  // What is misspelt comes first: it is also why another field seems to be missing.
+  const issues = parsed.error.issues.toSorted((a, b) => Number(isUnknown(b)) - Number(isUnknown(a)));
+  const problems = issues.flatMap((issue) => problemsOf(issue, schema, what, noun));
   const { param, message } = problems[0]!;
   const details = problems.length > 1 ? { problems: problems.slice(0, MOST_PROBLEMS) } : {};
   throw new WarmlineError('invalid', message, param === '' ? { details } : { param, details });
@@ -25,6 +27,7 @@ export const parseQuery = <Schema extends z.ZodType>(schema: Schema, value: unkn
   parse(schema, value, { what: 'query', noun: 'parameter' });
 
 const MOST_PROBLEMS = 20;
+const isUnknown = ({ code }: z.core.$ZodIssue) => code === 'unrecognized_keys';
 type Problem = { param: string; message: string };
 
 function problemsOf(issue: z.core.$ZodIssue, schema: z.ZodType, what: string, noun: string): Problem[] {

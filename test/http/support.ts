@@ -64,7 +64,8 @@ export async function startApi(
         },
         ...(body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
       });
-      const isJson = String(response.headers['content-type']).startsWith('application/json');
+      const isJson =
+        response.body !== '' && String(response.headers['content-type']).startsWith('application/json');
       return {
         status: response.statusCode,
         headers: response.headers,

@@ -76,7 +76,7 @@ export function registerDedicatedIps(app: FastifyInstance, context: Context): vo
   app.get('/v1/dedicated-ips/:id/ledger', async (request) => {
     const tenant = tenantOf(request);
     const ip = await getIp(tenant, named(request));
-    return ledgerOf(ip, await countedFor(context, tenant, ip));
+    return ledgerOf(ip, await context.countedFor(tenant, ip));
   });
 }
 
@@ -88,16 +88,10 @@ export async function describeIp(
   { schedule = true } = {},
 ) {
   const [counted, plan] = await Promise.all([
-    countedFor(context, tenant, ip),
+    context.countedFor(tenant, ip),
     schedule ? planOf(tenant, ip) : null,
   ]);
   return ipOf(ip, counted, plan);
-}
-
-/** What was counted for this very IP: after a release its address may be counted for another one. */
-export async function countedFor({ limiterOf }: Context, { account }: Tenant, ip: DedicatedIp) {
-  const counted = await limiterOf(account).look(ip.address, ip.id);
-  return { ...counted, counter: counted.counter?.texts.id === ip.id ? counted.counter : null };
 }
 
 type Filter = { status?: DedicatedIp['status'] | undefined; pool?: string | undefined };
