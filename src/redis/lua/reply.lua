@@ -14,13 +14,15 @@ local function until_of(c, binds, room_again)
   return room_again or -1
 end
 
--- `c` is the counter after the grant, of the first IP granted. A partial grant says what bound and when there is more.
+-- `c` is the counter after the grant, of the first IP granted. A partial grant says what bound and when there is more;
+-- `cut` is the counter that made it partial when that is not the IP's own (its pool's).
 -- `now` is the clock, and not the instant of the counter: one that saw a later time before the clock stepped back waits longer.
-local function allowed(now, c, granted, count, grants)
-  local _, binds, limit, remaining, resets = read(c)
+local function allowed(now, c, granted, count, grants, cut)
+  local binding = cut or c
+  local _, binds, limit, remaining, resets = read(binding)
   local reason, until_ms = '', -1
   if granted < count then
-    reason, until_ms = binds or 'count', until_of(c, binds, room_at(c, 1))
+    reason, until_ms = binds or 'count', until_of(binding, binds, room_at(binding, 1))
   end
   local id = (texts(c))
   local reply = { 'ok', now, granted, limit, remaining, 0, resets, reason, until_ms, id }

@@ -207,13 +207,13 @@ if total >= wanted and wanted > 0 or (partial and total > 0) then
     if i == 1 then first = c end
     grants[i] = grant(c, one.count, not peek)
   end
+  if ceiling then charge(ceiling, total) end
   if gate and not peek then
-    if ceiling then charge(ceiling, total) end
     local head = struct.pack('<dddd', share, share_hour, share_warming, share_total + total)
     redis.call('SETRANGE', prefix .. 'gate:' .. scope, 0, head)
     if ceiling then redis.call('SETRANGE', prefix .. 'gate:' .. scope, 40, encode_state(ceiling)) end
   end
-  return allowed(now, first, total, count, grants)
+  return allowed(now, first, total, count, grants, wanted < count and total == wanted and ceiling or nil)
 end
 
 -- Denied. The IPs that count: those with some room, and those whose turn comes soonest.
