@@ -531,6 +531,24 @@ describe('the choice of a pool', () => {
     });
   });
 
+  test('says that the ceiling of the pool bound when it gave only a part', async () => {
+    await fleet.reset();
+    const { tenant, limiter } = fleet;
+    await pools.createPool(tenant, { name: 'low', ceiling: { perDay: null, perHour: 7 } });
+    const [ip] = await fleet.bringMany(1, 'active');
+    await pools.addIpToPool(tenant, 'low', ip!.id);
+    const expected = {
+      allowed: true,
+      granted: [{ count: 7 }],
+      limit: 7,
+      remaining: 0,
+      resetAfterMs: HOUR_MS,
+      because: { code: 'ceiling', until: new Date(T0 + HOUR_MS).toISOString() },
+    };
+    expect(await limiter.peek({ pool: 'low', count: 10, partial: true })).toMatchObject(expected);
+    expect(await limiter.take({ pool: 'low', count: 10, partial: true })).toMatchObject(expected);
+  });
+
   test('finds room although takes by IP went behind the index of the account for hundreds of IPs', async () => {
     await fleet.reset();
     const { limiter } = fleet;
