@@ -33,7 +33,12 @@ export function parseIp(raw: string): DedicatedIp {
       `the record of ${data.id} has version ${data.version}, this process writes ${RECORD_VERSION}; upgrade it to the version that runs elsewhere`,
     );
   }
-  return DedicatedIp.parse(data);
+  // The script that saves reads the revision from the front; of a record written by hand it would find none, for ever.
+  const ip = DedicatedIp.parse(data);
+  if (!raw.startsWith(`{"rev":${ip.rev},`)) {
+    throw new Error(`the record of ${ip.id} does not begin with {"rev":${ip.rev}; write it back as it was, with rev first`);
+  }
+  return ip;
 }
 
 /** @throws WarmlineError `not_found` */

@@ -229,34 +229,46 @@ const MOST_PER_SWEEP = 100;
 /**
  * Finishes or undoes allocations that lost their process: an IP that its account has is confirmed; for the others a
  * tombstone refuses whoever still comes, and the address goes back to the place that it had.
+ * @param onFailed is told of one whose journal cannot be read; it stays, and holds up nobody else
  * @returns how many were closed
  */
-export async function sweepAllocations(engine: Engine, givenUpAfterMs = GIVEN_UP_AFTER_MS): Promise<number> {
+export async function sweepAllocations(
+  engine: Engine,
+  givenUpAfterMs = GIVEN_UP_AFTER_MS,
+  onFailed: (allocationId: string, error: unknown) => void = () => {},
+): Promise<number> {
   const { redis } = engine.scripts;
   const [seconds, micros] = await redis.time();
   const realNowMs = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
   const ids = await redis.zrangebyscore(keys.pending, '-inf', realNowMs - givenUpAfterMs, 'LIMIT', 0, MOST_PER_SWEEP);
+  let closed = 0;
   for (const allocationId of ids) {
-    const raw = await redis.hget(keys.journal, allocationId);
-    if (!raw) {
-      await close(engine, allocationId, 'undo');
-      continue;
+    try {
+      await closeAbandoned(engine, allocationId, realNowMs);
+      closed += 1;
+    } catch (error) {
+      onFailed(allocationId, error);
     }
-    const journal = Journal.parse(JSON.parse(raw));
-    const account = { id: journal.account, parentId: journal.parentId };
-    const { keys: own } = tenantOf(engine, account, 'engine');
-    const bury = {
-      check: journal.ips.map(({ ipId }): [string, number] => [own.ip(ipId), 0]),
-      run: [
-        ['ZADD', own.tombstones, realNowMs, allocationId],
-        ['ZREMRANGEBYSCORE', own.tombstones, '-inf', realNowMs - TOMBSTONE_MS],
-      ],
-      publish: [],
-    };
-    const [buried] = await transact(engine.scripts, account, [bury], { whole: true });
-    await close(engine, allocationId, buried ? 'undo' : 'confirm');
   }
-  return ids.length;
+  return closed;
+}
+
+async function closeAbandoned(engine: Engine, allocationId: string, realNowMs: number): Promise<void> {
+  const raw = await engine.scripts.redis.hget(keys.journal, allocationId);
+  if (!raw) return close(engine, allocationId, 'undo');
+  const journal = Journal.parse(JSON.parse(raw));
+  const account = { id: journal.account, parentId: journal.parentId };
+  const { keys: own } = tenantOf(engine, account, 'engine');
+  const bury = {
+    check: journal.ips.map(({ ipId }): [string, number] => [own.ip(ipId), 0]),
+    run: [
+      ['ZADD', own.tombstones, realNowMs, allocationId],
+      ['ZREMRANGEBYSCORE', own.tombstones, '-inf', realNowMs - TOMBSTONE_MS],
+    ],
+    publish: [],
+  };
+  const [buried] = await transact(engine.scripts, account, [bury], { whole: true });
+  await close(engine, allocationId, buried ? 'undo' : 'confirm');
 }
 
 /** Gives addresses whose cooldown is over back to the inventory. @returns how many */

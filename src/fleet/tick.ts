@@ -19,7 +19,7 @@ export type TickResult = {
   changes: (Change & { ip: string; address: string })[];
   /** IPs that somebody else changed first; they are still due. */
   contended: number;
-  /** IPs whose record cannot be read or decided on; they stay due and hold up nobody else. */
+  /** IPs (and allocations) whose record cannot be read or decided on; they stay due and hold up nobody else. */
   failed: { ip: string; error: unknown }[];
   /** Work is left for another tick. */
   more: boolean;
@@ -53,7 +53,7 @@ export type TickOptions = {
 export async function tick(engine: Engine, options: TickOptions = {}): Promise<TickResult> {
   const total = nothing();
   const { index } = options.shard ?? { index: 0 };
-  if (index === 0) await sweepAllocations(engine);
+  if (index === 0) await sweepAllocations(engine, undefined, (id, error) => total.failed.push({ ip: id, error }));
   for await (const account of eachAccount(engine)) {
     if (options.signal?.aborted) return { ...total, more: true };
     const tenant = tenantOf(engine, account, 'engine');
