@@ -131,6 +131,21 @@ describe('an allocation that stops', () => {
     expect((await entryOf('203.0.113.7'))?.ipId).toBe(next.id);
   });
 
+  test('and left a journal that nobody can read holds up nobody else', async () => {
+    const { redis, engine } = fleet;
+    await addToInventory(engine, { addresses: ['203.0.113.7'] });
+    await redis.zadd(inventoryKeys.pending, 1, 'alloc_bad');
+    await redis.hset(inventoryKeys.journal, 'alloc_bad', 'ouch');
+    const ip = await fleet.warming();
+    await fleet.advance({ days: 1, work: false });
+    const { failed, published } = await tick(engine);
+    expect({ failed: failed.map((one) => one.ip), published }).toEqual({
+      failed: ['alloc_bad'],
+      published: 1,
+    });
+    expect((await getIp(fleet.tenant, ip.id)).rev).toBeGreaterThan(ip.rev);
+  });
+
   test('of brought addresses is undone whole: they are known no more', async () => {
     const { engine, redis } = fleet;
     const stopped = bringIps(

@@ -276,6 +276,10 @@ describe('two workers', () => {
 
 describe('a record that', () => {
   const damaged = [
+    [
+      'was written back by hand',
+      (raw: string) => JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(raw)).reverse())),
+    ],
     ['is no JSON', (_: string) => 'ouch'],
     ['lacks a field', (raw: string) => raw.replace(/"holds":\[\],/, '')],
     ['has a status that there is not', (raw: string) => raw.replace('"warming"', '"boiling"')],
