@@ -22,6 +22,13 @@ const COMMANDS: [name: string, summary: string, load: () => Promise<CommandFile>
   ['api', 'the API alone', () => import('./api.ts')],
   ['worker', 'the worker alone', () => import('./worker.ts')],
   ['dry-run', 'print what a plan lets an IP send, day by day', () => import('./dry-run.ts')],
+  ['inventory', 'the addresses that accounts take from', () => import('./inventory.ts')],
+  ['ips', 'dedicated IPs: create, start, release', () => import('./ips.ts')],
+  ['pools', 'names for groups of IPs', () => import('./pools.ts')],
+  ['quota', 'what an IP or a pool may send now', () => import('./quota.ts')],
+  ['hold', 'the stop button, for an IP or a pool', () => import('./hold.ts')],
+  ['resume', 'lift a hold', async () => (await import('./hold.ts')).resume],
+  ['accounts', 'who owns IPs, pools and keys', () => import('./accounts.ts')],
   ['demo', 'a whole warm-up with real SMTP on this machine, in about a minute', () => import('./demo.ts')],
 ];
 

@@ -9,7 +9,7 @@ import { getPool, membersOf } from '../fleet/pools.ts';
 import type { TakeAnswer } from '../redis/limiter.ts';
 import { invalid } from '../warmup/errors.ts';
 import { instant, parse } from '../wire/parse.ts';
-import { ipQuotaOf, REFUND_BODY, sumOf, TAKE_BODY, takeRequestOf } from '../wire/quota.ts';
+import { ipQuotaOf, type PoolQuota, REFUND_BODY, sumOf, TAKE_BODY, takeRequestOf } from '../wire/quota.ts';
 import type { Context } from './context.ts';
 import { ipNamed } from './v1/named.ts';
 
@@ -53,20 +53,23 @@ export function registerQuota(
     return ipQuotaOf(ip, await countedFor(tenant, ip));
   });
 
-  app.get<{ Params: { poolId: string } }>('/v1/dedicated-ips/pools/:poolId/quota', async (request) => {
-    const tenant = tenantOf(request);
-    const { id, name } = await getPool(tenant, request.params.poolId);
-    const members = await membersOf(tenant, id);
-    const [next, ...ips] = await Promise.all([
-      limiterOf(tenant.account).peek({ pool: id }),
-      ...members.map(async (member) => {
-        const ip = await getIp(tenant, member);
-        return ipQuotaOf(ip, await countedFor(tenant, ip));
-      }),
-    ]);
-    const { allowed, retryAfterMs, resetAfterMs, because } = onTheWire(next);
-    return { poolId: id, name, allowed, retryAfterMs, resetAfterMs, because, ...sumOf(ips), ips };
-  });
+  app.get<{ Params: { poolId: string } }>(
+    '/v1/dedicated-ips/pools/:poolId/quota',
+    async (request): Promise<PoolQuota> => {
+      const tenant = tenantOf(request);
+      const { id, name } = await getPool(tenant, request.params.poolId);
+      const members = await membersOf(tenant, id);
+      const [next, ...ips] = await Promise.all([
+        limiterOf(tenant.account).peek({ pool: id }),
+        ...members.map(async (member) => {
+          const ip = await getIp(tenant, member);
+          return ipQuotaOf(ip, await countedFor(tenant, ip));
+        }),
+      ]);
+      const { allowed, retryAfterMs, resetAfterMs, because } = onTheWire(next);
+      return { poolId: id, name, allowed, retryAfterMs, resetAfterMs, because, ...sumOf(ips), ips };
+    },
+  );
 }
 
 function onTheWire(answer: TakeAnswer): TakeAnswer {

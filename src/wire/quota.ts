@@ -136,3 +136,14 @@ export function sumOf(ips: readonly IpQuota[]) {
   });
   return { remaining: add(open.map(({ remaining }) => remaining)), day: window('day'), hour: window('hour') };
 }
+
+/** Of a pool: its sums and each of its IPs. */
+export type PoolQuota = ReturnType<typeof sumOf> & {
+  poolId: string;
+  name: string;
+  allowed: boolean;
+  retryAfterMs: number | null;
+  resetAfterMs: number;
+  because: { code: string; ipId: string | null; until: string | null } | null;
+  ips: IpQuota[];
+};

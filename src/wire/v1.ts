@@ -168,6 +168,7 @@ function warmupOf(ip: DedicatedIp, counted: Counted) {
     startedAt: instantOrNull(warmup?.startedAtMs),
     completesAt: instantOrNull(completesAt(ip, counted.nowMs)),
     completedAt: instantOrNull(warmup?.completedAtMs),
+    totalDays: warmup?.totalDays ?? null,
     plan: warmup?.plan ?? null,
     zone: warmup?.zone ?? null,
     burst: warmup?.burst ?? null,
