@@ -429,7 +429,6 @@ describe('Redis out of reach', () => {
       status: 'active',
     });
     api.passRealTime(1_000);
-    await api.redis.config('SET', 'appendonly', 'yes');
     const gone = new Promise((resolve) => api.redis.once('close', resolve));
     await api.server.kill9();
     await gone;
