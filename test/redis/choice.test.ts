@@ -446,7 +446,7 @@ describe('the choice of a pool', () => {
         fc.array(step, { minLength: 1, maxLength: 50, size: 'max' }),
         walk,
       ),
-      { numRuns: 80, interruptAfterTimeLimit: 40_000 },
+      { numRuns: 150, interruptAfterTimeLimit: 40_000 },
     );
     // A walk that grants nothing, or never waits, would prove nothing.
     for (const count of Object.values(seen)) expect(count).toBeGreaterThan(2);
