@@ -34,7 +34,6 @@ declare module 'fastify' {
 export type ApiOptions = {
   engine: Engine;
   log: Logger;
-  config?: { rateLimit: number };
   /** Can it serve? Unless said: Redis answers and holds the database that was opened. */
   ready?: () => Promise<Readiness>;
   /** For the answer of `/readyz`, where the worker runs in the same process. */
@@ -111,7 +110,8 @@ function readJson(app: FastifyInstance): void {
   const parseJson = app.getDefaultJsonParser('error', 'error');
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
-    'application/json',
+    // What `curl -d` sends when nobody names a type is called a form, and is the JSON that was typed.
+    ['application/json', 'application/x-www-form-urlencoded'],
     { parseAs: 'string' },
     (request: FastifyRequest, body, done) => {
       if (body.length === 0) done(null, undefined);

@@ -9,12 +9,18 @@
  */
 import { connect } from '../redis/connect.ts';
 import { resolveAccount, runsOnTestClock } from '../redis/directory.ts';
-import { createLimiter, type Grant, type RefundRequest, type TakeAnswer, type TakeRequest } from '../redis/limiter.ts';
+import {
+  createLimiter,
+  type Grant,
+  type RefundRequest,
+  type TakeAnswer,
+  type TakeRequest,
+} from '../redis/limiter.ts';
 import { createScripts } from '../redis/scripts.ts';
 import { WarmlineError } from '../warmup/errors.ts';
 
-export { WarmlineError };
 export type { BecauseCode, Grant, RefundRequest, TakeAnswer, TakeRequest } from '../redis/limiter.ts';
+export { WarmlineError };
 
 export type SenderOptions = {
   /** `redis://[:password@]host:port`, the Redis that the worker publishes to. */
@@ -62,7 +68,8 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
       );
     }
     const account = await resolveAccount(redis, name);
-    if (!account) throw new Error(`there is no account "${name}" in this Redis; was the worker ever started on it?`);
+    if (!account)
+      throw new Error(`there is no account "${name}" in this Redis; was the worker ever started on it?`);
     const limiter = createLimiter(createScripts(redis, { testClock }), account);
     const unlimited = rememberUnlimited();
 
@@ -134,7 +141,15 @@ function rememberUnlimited() {
       const seen = lastSeen.get(keyOf(request));
       if (!seen) return null;
       const granted = [{ ...seen, count: request.count ?? 1, receipt: '' }];
-      return { allowed: true, granted, limit: -1, remaining: -1, retryAfterMs: 0, resetAfterMs: 0, because: null };
+      return {
+        allowed: true,
+        granted,
+        limit: -1,
+        remaining: -1,
+        retryAfterMs: 0,
+        resetAfterMs: 0,
+        because: null,
+      };
     },
   };
 }

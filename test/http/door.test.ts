@@ -274,10 +274,15 @@ describe('what is no proper request', () => {
   });
 
   test('another content type', async () => {
-    for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'application/xml', 'nonsense']) {
+    for (const type of ['text/plain', 'application/xml', 'nonsense']) {
       const answer = await api.ask('POST', '/v1/quota/take', '{}', { 'content-type': type });
       isError(answer, 415, 'validation_error');
     }
+    // What curl calls a form when it is given JSON is read as what it is.
+    const curl = await api.ask('POST', '/v1/quota/take', '{"count":"x"}', {
+      'content-type': 'application/x-www-form-urlencoded',
+    });
+    isError(curl, 422, 'validation_error', 'count');
     const charset = await api.ask('POST', '/v1/quota/take', '{"count":"x"}', {
       'content-type': 'application/json; charset=utf-8',
     });
