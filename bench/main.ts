@@ -31,7 +31,7 @@ if (part !== 'tick') {
   const bar = progress('limiter');
   const limiter = await benchLimiter(bar.step);
   bar.stop();
-  results['limiter'] = limiter;
+  results.limiter = limiter;
   if (!json) {
     const table = new Table({
       head: [
@@ -52,7 +52,7 @@ if (part !== 'limiter') {
   const bar = progress('tick');
   const tick = await benchTick(sizes.length > 0 ? sizes : [1_000, 10_000, 100_000], bar.step);
   bar.stop();
-  results['tick'] = tick;
+  results.tick = tick;
   if (!json) {
     const table = new Table({
       head: ['due IPs', 'tick', 'IPs a second', 'plain loop of the same writes', 'ratio', 'bytes an IP'],

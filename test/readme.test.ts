@@ -66,7 +66,9 @@ afterAll(async () => {
 
 test('the dry run prints what the README opens with', async () => {
   const console = /```console\n\$ npx warmline (.*)\n([\s\S]*?)```/.exec(readme)!;
-  const { stdout } = await run(process.execPath, ['--import', 'tsx', MAIN, ...console[1]!.split(' ')], { cwd: root });
+  const { stdout } = await run(process.execPath, ['--import', 'tsx', MAIN, ...console[1]!.split(' ')], {
+    cwd: root,
+  });
   expect(stdout.trimEnd()).toBe(console[2]!.trimEnd());
 });
 
@@ -85,9 +87,7 @@ test('the commands warm up an IP', async () => {
 
 test('the curl lines do the same over HTTP', async () => {
   // What curl sends with -d and no content type is a form by name; the API takes it for the JSON that it is.
-  const answers = (await shell(block('http')))
-    .split(/(?<=\})(?=\{)/)
-    .map((text) => JSON.parse(text));
+  const answers = (await shell(block('http'))).split(/(?<=\})(?=\{)/).map((text) => JSON.parse(text));
   const [added, brought, started, taken] = answers;
   expect(added).toMatchObject({ added: 8 });
   expect(brought).toMatchObject({ added: 1 });

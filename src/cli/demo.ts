@@ -72,10 +72,11 @@ function describe({ days, totals, faults, problems, hours, seconds }: DemoResult
     `It took ${seconds.toFixed(0)} s.`,
     '',
   ];
+  const coloured = process.stdout.isTTY === true && !process.env.NO_COLOR;
+  const paint = (colour: 'green' | 'red', text: string) => (coloured ? styleText(colour, text) : text);
   const verdict =
     problems.length === 0
-      ? styleText('green', 'Nothing went over, nothing was lost, and each IP became active once.')
-      : problems.map((problem) => styleText('red', `problem: ${problem}`)).join('\n');
-  const plain = process.stdout.isTTY && !process.env.NO_COLOR ? verdict : verdict.replace(/\x1b\[\d+m/g, '');
-  return `${lines.join('\n')}${plain}\n`;
+      ? paint('green', 'Nothing went over, nothing was lost, and each IP became active once.')
+      : problems.map((problem) => paint('red', `problem: ${problem}`)).join('\n');
+  return `${lines.join('\n')}${verdict}\n`;
 }

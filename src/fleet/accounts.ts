@@ -5,11 +5,20 @@ import { type AccountRef, directoryKeys as keys } from '../redis/keys.ts';
 import { conflict, invalid, notFound } from '../warmup/errors.ts';
 import type { Engine } from './engine.ts';
 
-const Account = z.object({ id: z.string(), name: z.string(), parentId: z.string().nullable(), createdAtMs: z.number() });
+const Account = z.object({
+  id: z.string(),
+  name: z.string(),
+  parentId: z.string().nullable(),
+  createdAtMs: z.number(),
+});
 export type Account = z.infer<typeof Account>;
 
 /** The operator's own account; it exists from the first start on. */
-export const DEFAULT_ACCOUNT: AccountRef & { name: string } = { id: 'acct_default', name: 'default', parentId: null };
+export const DEFAULT_ACCOUNT: AccountRef & { name: string } = {
+  id: 'acct_default',
+  name: 'default',
+  parentId: null,
+};
 
 export const SCOPES = ['read', 'send', 'write', 'admin'] as const;
 export type Scope = (typeof SCOPES)[number];
@@ -24,7 +33,10 @@ export async function ensureDefaultAccount(engine: Engine): Promise<void> {
 
 export async function createAccount(engine: Engine, name: string): Promise<Account> {
   if (!/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/i.test(name)) {
-    throw invalid('name', `"${name}" is no account name; use 1 to 64 letters, digits, dots, dashes and underscores`);
+    throw invalid(
+      'name',
+      `"${name}" is no account name; use 1 to 64 letters, digits, dots, dashes and underscores`,
+    );
   }
   const account: Account = { id: engine.newId('acct'), name, parentId: null, createdAtMs: Date.now() };
   const { redis } = engine.scripts;
@@ -42,7 +54,8 @@ export async function findAccount(engine: Engine, nameOrId: string): Promise<Acc
   const { redis } = engine.scripts;
   const id = nameOrId.startsWith('acct_') ? nameOrId : await redis.hget(keys.names, nameOrId);
   const raw = id ? await redis.hget(keys.accounts, id) : null;
-  if (!raw) throw notFound(`there is no account "${nameOrId}"; create it with "warmline accounts create"`, 'account');
+  if (!raw)
+    throw notFound(`there is no account "${nameOrId}"; create it with "warmline accounts create"`, 'account');
   return Account.parse(JSON.parse(raw));
 }
 
@@ -68,7 +81,10 @@ export async function replaceEnvironmentKey(engine: Engine, apiKey: string): Pro
 }
 
 /** Whose key is it, and what may it do? `null` for a key that nobody has. */
-export async function verifyApiKey(engine: Engine, apiKey: string): Promise<{ account: Account; scopes: Scope[] } | null> {
+export async function verifyApiKey(
+  engine: Engine,
+  apiKey: string,
+): Promise<{ account: Account; scopes: Scope[] } | null> {
   const raw = await engine.scripts.redis.hget(keys.apiKeys, hashOf(apiKey));
   if (!raw) return null;
   const { account, scopes } = ApiKey.parse(JSON.parse(raw));

@@ -4,8 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { transact } from '../redis/transact.ts';
-import { DedicatedIp, RECORD_VERSION } from '../warmup/dedicated-ip.ts';
 import type { Decision } from '../warmup/decide.ts';
+import { DedicatedIp, RECORD_VERSION } from '../warmup/dedicated-ip.ts';
 import { notFound, WarmlineError } from '../warmup/errors.ts';
 import { Plan } from '../warmup/plan.ts';
 import { nowOf, type Tenant } from './engine.ts';
@@ -36,7 +36,9 @@ export function parseIp(raw: string): DedicatedIp {
   // The script that saves reads the revision from the front; of a record written by hand it would find none, for ever.
   const ip = DedicatedIp.parse(data);
   if (!raw.startsWith(`{"rev":${ip.rev},`)) {
-    throw new Error(`the record of ${ip.id} does not begin with {"rev":${ip.rev}; write it back as it was, with rev first`);
+    throw new Error(
+      `the record of ${ip.id} does not begin with {"rev":${ip.rev}; write it back as it was, with rev first`,
+    );
   }
   return ip;
 }
@@ -65,7 +67,10 @@ export async function planOf(tenant: Tenant, ip: DedicatedIp): Promise<Plan | nu
   const remembered = plansByDigest.get(ip.warmup.digest);
   if (remembered) return remembered;
   const raw = await tenant.engine.scripts.redis.get(tenant.keys.plan(ip.warmup.digest));
-  if (!raw) throw new Error(`the rows of plan ${ip.warmup.plan} (${ip.warmup.digest}) are gone from Redis; restore a backup`);
+  if (!raw)
+    throw new Error(
+      `the rows of plan ${ip.warmup.plan} (${ip.warmup.digest}) are gone from Redis; restore a backup`,
+    );
   const plan = Plan.parse(JSON.parse(raw));
   if (plansByDigest.size >= 1000) plansByDigest.clear();
   plansByDigest.set(ip.warmup.digest, plan);

@@ -6,10 +6,14 @@ import type { Redis } from 'ioredis';
 import { clockKeys } from '../redis/keys.ts';
 
 /** @throws one sentence that says which of the two it is and what to do. */
-export async function openDatabase(redis: Redis, testClockMs: number | null): Promise<{ testClock: boolean }> {
+export async function openDatabase(
+  redis: Redis,
+  testClockMs: number | null,
+): Promise<{ testClock: boolean }> {
   const wanted = testClockMs === null ? 'real' : 'test';
   // The time first: a test clock without a time would stop every script.
-  if (wanted === 'test' && (await redis.get(clockKeys.mode)) === null) await redis.setnx(clockKeys.now, String(testClockMs));
+  if (wanted === 'test' && (await redis.get(clockKeys.mode)) === null)
+    await redis.setnx(clockKeys.now, String(testClockMs));
   await redis.setnx(clockKeys.mode, wanted);
   const mode = await redis.get(clockKeys.mode);
   if (mode === 'test' && wanted === 'real') {

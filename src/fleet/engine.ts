@@ -3,8 +3,8 @@
  * a simulation can run the same code with its own clock and its own ids.
  */
 import { randomBytes } from 'node:crypto';
+import { type AccountKeys, type AccountRef, accountKeys } from '../redis/keys.ts';
 import { engineNow, type Scripts } from '../redis/scripts.ts';
-import { type AccountKeys, accountKeys, type AccountRef } from '../redis/keys.ts';
 import type { ScheduleBook } from '../warmup/plan.ts';
 
 export type Engine = {
@@ -17,7 +17,8 @@ export type Engine = {
 };
 
 /** 16 bytes are 128 bits: two equal ids are not to be expected in the life of the universe. */
-export const randomId = (kind: string) => `${kind}_${BigInt(`0x${randomBytes(16).toString('hex')}`).toString(36)}`;
+export const randomId = (kind: string) =>
+  `${kind}_${BigInt(`0x${randomBytes(16).toString('hex')}`).toString(36)}`;
 
 export const nowOf = (engine: Engine) => engineNow(engine.scripts);
 

@@ -7,8 +7,8 @@ import { z } from 'zod';
 import { inventoryKeys as keys } from '../redis/keys.ts';
 import { transact } from '../redis/transact.ts';
 import { canonicalAddress, expandAddresses } from '../warmup/address.ts';
-import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { create, joinPool, type NewIp } from '../warmup/decide.ts';
+import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { conflict, invalid, WarmlineError } from '../warmup/errors.ts';
 import { loadIp, retryWhenContended } from './change.ts';
 import { type Engine, nowOf, type Tenant, tenantOf } from './engine.ts';
@@ -49,7 +49,8 @@ export type NewAddresses = {
 };
 
 function entriesOf(given: NewAddresses, leased: boolean): InventoryEntry[] {
-  if (given.addresses.length === 0) throw invalid('addresses', 'no address is named; give at least one address or range');
+  if (given.addresses.length === 0)
+    throw invalid('addresses', 'no address is named; give at least one address or range');
   const addresses = expandAddresses(given.addresses);
   if (addresses.length > 1 && (given.hostname || given.bind)) {
     throw invalid(
@@ -82,7 +83,11 @@ export function checkHostname(hostname: string): string {
  * @param skipKnown addresses that are known already are no error (a list that is given at each start)
  * @returns the number added @throws WarmlineError `conflict` when one is known
  */
-export async function addToInventory(engine: Engine, given: NewAddresses, { skipKnown = false } = {}): Promise<number> {
+export async function addToInventory(
+  engine: Engine,
+  given: NewAddresses,
+  { skipKnown = false } = {},
+): Promise<number> {
   const entries = entriesOf(given, true);
   const [added, ...known] = (await engine.scripts.run('inventory-add', [
     keys.entries,
@@ -119,7 +124,10 @@ export async function bringIps(
   tenant: Tenant,
   given: NewAddresses & { status: 'provisioning' | 'active'; leased?: boolean },
 ): Promise<DedicatedIp[]> {
-  const ips = entriesOf(given, given.leased ?? false).map((entry) => ({ ipId: tenant.engine.newId('ip'), entry }));
+  const ips = entriesOf(given, given.leased ?? false).map((entry) => ({
+    ipId: tenant.engine.newId('ip'),
+    entry,
+  }));
   return allocate(tenant, ips, given.status);
 }
 
@@ -146,7 +154,10 @@ async function allocate(
   ])) as [string, ...string[]];
   if (outcome === 'known') throw knownAlready(rest);
   if (outcome === 'exhausted') {
-    throw new WarmlineError('exhausted', 'the inventory has no free address left; add one with "warmline inventory add"');
+    throw new WarmlineError(
+      'exhausted',
+      'the inventory has no free address left; add one with "warmline inventory add"',
+    );
   }
   await afterStep?.('reserved');
 
@@ -165,7 +176,10 @@ async function allocate(
 async function createInAccount(tenant: Tenant, allocationId: string, journal: Journal): Promise<boolean> {
   const { engine, account, keys: own } = tenant;
   return retryWhenContended(async () => {
-    const [nowMs, defaultPool] = await Promise.all([nowOf(engine), engine.scripts.redis.get(own.defaultPool)]);
+    const [nowMs, defaultPool] = await Promise.all([
+      nowOf(engine),
+      engine.scripts.redis.get(own.defaultPool),
+    ]);
     const pool = defaultPool ? await loadDefaultPool(tenant, defaultPool) : null;
     let room = pool?.room ?? 0;
     const items = journal.ips.map(({ ipId, entry }) => {
@@ -240,7 +254,14 @@ export async function sweepAllocations(
   const { redis } = engine.scripts;
   const [seconds, micros] = await redis.time();
   const realNowMs = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
-  const ids = await redis.zrangebyscore(keys.pending, '-inf', realNowMs - givenUpAfterMs, 'LIMIT', 0, MOST_PER_SWEEP);
+  const ids = await redis.zrangebyscore(
+    keys.pending,
+    '-inf',
+    realNowMs - givenUpAfterMs,
+    'LIMIT',
+    0,
+    MOST_PER_SWEEP,
+  );
   let closed = 0;
   for (const allocationId of ids) {
     try {
@@ -277,9 +298,14 @@ export async function sweepReturns(tenant: Tenant): Promise<number> {
   const [, flat] = await redis.hscan(tenant.keys.returns, '0', 'COUNT', MOST_PER_SWEEP);
   for (let at = 0; at < flat.length; at += 2) {
     const [ipId, address] = flat.slice(at, at + 2) as [string, string];
-    await tenant.engine.scripts.run('inventory-give-back', [keys.entries, keys.free, keys.sequence, address, ipId]);
+    await tenant.engine.scripts.run('inventory-give-back', [
+      keys.entries,
+      keys.free,
+      keys.sequence,
+      address,
+      ipId,
+    ]);
     await redis.hdel(tenant.keys.returns, ipId);
   }
   return flat.length / 2;
 }
-

@@ -1,6 +1,7 @@
 /** What can be done with one dedicated IP. Every function is one change of status, hold or limit, whole or not at all. */
-import type { Ceiling, DedicatedIp } from '../warmup/dedicated-ip.ts';
+
 import * as decide from '../warmup/decide.ts';
+import type { Ceiling, DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { invalid } from '../warmup/errors.ts';
 import { buildPlan, DEFAULT_PLAN, type Plan, planDigest } from '../warmup/plan.ts';
 import { changeIp, findIpId, loadIp } from './change.ts';
@@ -22,7 +23,10 @@ export async function startWarmup(tenant: Tenant, ip: string, request: StartRequ
   const plan = buildPlan(request.plan ?? DEFAULT_PLAN, tenant.engine.book);
   const burst = request.burst ?? null;
   if (burst !== null && !(Number.isInteger(burst) && burst >= 1)) {
-    throw invalid('burst', `burst is ${burst}; it must be a whole number of sends, at least 1 (an even drip)`);
+    throw invalid(
+      'burst',
+      `burst is ${burst}; it must be a whole number of sends, at least 1 (an even drip)`,
+    );
   }
   const options = {
     zone: request.zone ?? 'UTC',
@@ -43,7 +47,9 @@ const keepPlan = ({ keys }: Tenant, plan: Plan) => ({
 
 /** Ends the warm-up by hand: the IP is active from now on. */
 export async function endWarmup(tenant: Tenant, ip: string): Promise<DedicatedIp> {
-  return changeIp(tenant, await findIpId(tenant, ip), (before, nowMs) => decide.endWarmup(before, nowMs, tenant.by));
+  return changeIp(tenant, await findIpId(tenant, ip), (before, nowMs) =>
+    decide.endWarmup(before, nowMs, tenant.by),
+  );
 }
 
 /** Out of its pools and without quota at once; free again (or gone, if it was brought) when the cooldown is over. */
@@ -55,7 +61,9 @@ export async function releaseIp(tenant: Tenant, ip: string): Promise<DedicatedIp
 }
 
 export async function restoreIp(tenant: Tenant, ip: string): Promise<DedicatedIp> {
-  return changeIp(tenant, await findIpId(tenant, ip), (before, nowMs) => decide.restore(before, nowMs, tenant.by));
+  return changeIp(tenant, await findIpId(tenant, ip), (before, nowMs) =>
+    decide.restore(before, nowMs, tenant.by),
+  );
 }
 
 export type HoldRequest = { sending: boolean; advance: boolean; because: string; untilMs: number | null };
@@ -77,13 +85,20 @@ export async function resumeIp(tenant: Tenant, ip: string): Promise<DedicatedIp>
 export function checkCeiling(ceiling: Partial<Ceiling>): void {
   for (const [name, limit] of Object.entries(ceiling)) {
     if (limit !== null && !(Number.isInteger(limit) && limit >= 1 && limit <= 1_000_000_000)) {
-      throw invalid(`ceiling.${name}`, `${name} is ${limit}; it must be a whole number from 1 to 1 000 000 000, or null for none`);
+      throw invalid(
+        `ceiling.${name}`,
+        `${name} is ${limit}; it must be a whole number from 1 to 1 000 000 000, or null for none`,
+      );
     }
   }
 }
 
 /** An operator's own limit, binding in every status; `null` is none. A limit that is not named stays as it is. */
-export async function setCeiling(tenant: Tenant, ip: string, ceiling: Partial<Ceiling>): Promise<DedicatedIp> {
+export async function setCeiling(
+  tenant: Tenant,
+  ip: string,
+  ceiling: Partial<Ceiling>,
+): Promise<DedicatedIp> {
   checkCeiling(ceiling);
   return changeIp(tenant, await findIpId(tenant, ip), (before) =>
     decide.setCeiling(before, { ...before.ceiling, ...ceiling }, tenant.by),
@@ -96,7 +111,11 @@ export async function getIp(tenant: Tenant, ip: string): Promise<DedicatedIp> {
 
 /** The account's IPs by creation, one page. `after` is the position that the page before ended at. */
 export async function listIps(tenant: Tenant, { limit = 100, after = 0 } = {}): Promise<DedicatedIp[]> {
-  const ids = await tenant.engine.scripts.redis.zrange(tenant.keys.ips, String(after), String(after + limit - 1));
+  const ids = await tenant.engine.scripts.redis.zrange(
+    tenant.keys.ips,
+    String(after),
+    String(after + limit - 1),
+  );
   return Promise.all(ids.map((id) => loadIp(tenant, id)));
 }
 
@@ -112,7 +131,11 @@ const MOST_LOOKED_AT = 1_000;
  */
 export async function pageOfIps(
   tenant: Tenant,
-  { limit, after, wanted = () => true }: { limit: number; after: ListPosition | null; wanted?: (ip: DedicatedIp) => boolean },
+  {
+    limit,
+    after,
+    wanted = () => true,
+  }: { limit: number; after: ListPosition | null; wanted?: (ip: DedicatedIp) => boolean },
 ): Promise<{ ips: DedicatedIp[]; next: ListPosition | null }> {
   const ips: DedicatedIp[] = [];
   let position = after ? await positionBehind(tenant, after) : 0;

@@ -4,8 +4,8 @@
  */
 import { packNew, packPublished } from '../redis/hot-record.ts';
 import { type Item, transact } from '../redis/transact.ts';
-import { type Ceiling, type DedicatedIp, type Hold, NO_CEILING } from '../warmup/dedicated-ip.ts';
 import * as decide from '../warmup/decide.ts';
+import { type Ceiling, type DedicatedIp, type Hold, NO_CEILING } from '../warmup/dedicated-ip.ts';
 import { conflict, invalid, notFound } from '../warmup/errors.ts';
 import type { WindowLimits } from '../warmup/quota.ts';
 import { DAY_MS } from '../warmup/units.ts';
@@ -23,13 +23,24 @@ export function checkPoolName(name: string): string {
   if (length < 1 || length > 64) {
     throw invalid('name', `the name has ${length} characters; a pool's name has 1 to 64`);
   }
-  if (/^[ .]/.test(name)) throw invalid('name', `"${name}" begins with a space or a period; begin with another character`);
+  if (/^[ .]/.test(name))
+    throw invalid('name', `"${name}" begins with a space or a period; begin with another character`);
   return name;
 }
 
 export async function createPool(
   tenant: Tenant,
-  { name, isDefault = false, warmingShare = 1, ceiling = NO_CEILING }: { name: string; isDefault?: boolean | undefined; warmingShare?: number | undefined; ceiling?: Ceiling | undefined },
+  {
+    name,
+    isDefault = false,
+    warmingShare = 1,
+    ceiling = NO_CEILING,
+  }: {
+    name: string;
+    isDefault?: boolean | undefined;
+    warmingShare?: number | undefined;
+    ceiling?: Ceiling | undefined;
+  },
 ): Promise<Pool> {
   checkPoolName(name);
   if (!(warmingShare >= 0 && warmingShare <= 1)) {
@@ -48,7 +59,16 @@ export async function createPool(
     ]);
     if (taken) throw conflict(`there is a pool "${name}" already; choose another name`);
     if (count >= MOST_POOLS) throw conflict(`an account has at most ${MOST_POOLS} pools; delete one first`);
-    const pool: Pool = { rev: 1, id, name, createdAtMs: nowMs, updatedAtMs: nowMs, warmingShare, ceiling, hold: null };
+    const pool: Pool = {
+      rev: 1,
+      id,
+      name,
+      createdAtMs: nowMs,
+      updatedAtMs: nowMs,
+      warmingShare,
+      ceiling,
+      hold: null,
+    };
     const item: Item = {
       // The account's own record is written with each new pool, so that two of one name, or the 101st, meet.
       check: [
@@ -61,7 +81,13 @@ export async function createPool(
         ['HSET', keys.poolNames, name, id],
         ['ZADD', keys.pools, nowMs, id],
         ...(isDefault ? [['SET', keys.defaultPool, id]] : []),
-        changeEntry(tenant, nowMs, { what: 'pool', from: null, to: name, because: 'the pool was created', by: tenant.by }),
+        changeEntry(tenant, nowMs, {
+          what: 'pool',
+          from: null,
+          to: name,
+          because: 'the pool was created',
+          by: tenant.by,
+        }),
       ],
       publish: [],
     };
@@ -101,7 +127,10 @@ export async function listPools(tenant: Tenant): Promise<PoolDescription[]> {
 /** A pool with what its record does not say: how many IPs it has, and whether it is the default. */
 export async function describePool({ engine, keys }: Tenant, pool: Pool): Promise<PoolDescription> {
   const { redis } = engine.scripts;
-  const [ipCount, defaultPool] = await Promise.all([redis.zcard(keys.poolIps(pool.id)), redis.get(keys.defaultPool)]);
+  const [ipCount, defaultPool] = await Promise.all([
+    redis.zcard(keys.poolIps(pool.id)),
+    redis.get(keys.defaultPool),
+  ]);
   return { ...pool, ipCount, isDefault: pool.id === defaultPool };
 }
 
@@ -112,7 +141,10 @@ export async function describePool({ engine, keys }: Tenant, pool: Pool): Promis
 async function changePool(
   tenant: Tenant,
   poolName: string,
-  plan: (pool: Pool, nowMs: number) => Promise<{
+  plan: (
+    pool: Pool,
+    nowMs: number,
+  ) => Promise<{
     pool: Pool;
     members: string[];
     decideIp: (ip: DedicatedIp) => decide.Decision;
@@ -180,7 +212,9 @@ async function joinPool(
       changes: [],
       decideIp: (ip) => {
         if (!ip.pools.includes(pool.id) && count >= MOST_IPS_PER_POOL) {
-          throw conflict(`pool "${pool.name}" has ${count} IPs; ${MOST_IPS_PER_POOL} is the most a pool can have`);
+          throw conflict(
+            `pool "${pool.name}" has ${count} IPs; ${MOST_IPS_PER_POOL} is the most a pool can have`,
+          );
         }
         const left = before(ip, pool, nowMs);
         const joined = decide.joinPool(left.ip, pool, 'the IP joined the pool', nowMs, tenant.by);
@@ -245,7 +279,13 @@ async function writeGate({ engine, keys }: Tenant, pool: Pool, nowMs: number): P
   if (pool.warmingShare === 1 && perDay === null && perHour === null) return;
   const head = Buffer.alloc(32);
   head.writeDoubleLE(pool.warmingShare, 0);
-  const limits: WindowLimits = { dailyLimit: perDay, hourlyCap: perHour, burst: null, dailyByCeiling: true, hourlyByCeiling: true };
+  const limits: WindowLimits = {
+    dailyLimit: perDay,
+    hourlyCap: perHour,
+    burst: null,
+    dailyByCeiling: true,
+    hourlyByCeiling: true,
+  };
   const fromMs = Math.floor(nowMs / DAY_MS) * DAY_MS;
   const toMs = fromMs + DAY_MS;
   const counter =

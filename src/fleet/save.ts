@@ -3,8 +3,8 @@
  * changes and the indexes, as one item of one atomic script.
  */
 import type { Item } from '../redis/transact.ts';
-import { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { type Decision, nextDueAt } from '../warmup/decide.ts';
+import { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { conflict } from '../warmup/errors.ts';
 import type { Plan } from '../warmup/plan.ts';
 import { warmupDayAt } from '../warmup/progress.ts';
@@ -20,13 +20,20 @@ const scopesOf = (ip: DedicatedIp) =>
   ip.status === 'cooldown' || ip.status === 'released' ? [] : ['all', ...ip.pools];
 
 /** `revision` first, so that the script can read it without parsing the rest. */
-export const recordOf = (rev: number, { rev: _, ...rest }: { rev: number }) => JSON.stringify({ rev, ...rest });
+export const recordOf = (rev: number, { rev: _, ...rest }: { rev: number }) =>
+  JSON.stringify({ rev, ...rest });
 
 /**
  * @param before the record that the decision was made on; `null` for a new IP
  * @param plan the plan in force at the start of its warm-up, `null` if there was none
  */
-export function itemFor(tenant: Tenant, before: DedicatedIp | null, decision: Decision, plan: Plan | null, nowMs: number): Item {
+export function itemFor(
+  tenant: Tenant,
+  before: DedicatedIp | null,
+  decision: Decision,
+  plan: Plan | null,
+  nowMs: number,
+): Item {
   const { keys } = tenant;
   // Its address may belong to another IP by now, whose quota a late write would take away.
   if (before?.status === 'released') {
@@ -46,7 +53,12 @@ export function itemFor(tenant: Tenant, before: DedicatedIp | null, decision: De
     if (!oldPools.includes(pool)) run.push(['ZADD', keys.poolIps(pool), nowMs, ip.id]);
   }
   for (const change of decision.changes) {
-    const entry = JSON.stringify({ at: new Date(nowMs).toISOString(), ipId: ip.id, address: ip.address, ...change });
+    const entry = JSON.stringify({
+      at: new Date(nowMs).toISOString(),
+      ipId: ip.id,
+      address: ip.address,
+      ...change,
+    });
     run.push(['XADD', keys.changes, 'MAXLEN', '~', STREAM_LENGTH, '*', 'change', entry]);
     run.push(['LPUSH', keys.history(ip.id), entry], ['LTRIM', keys.history(ip.id), 0, HISTORY_LENGTH - 1]);
   }
@@ -62,10 +74,17 @@ export function itemFor(tenant: Tenant, before: DedicatedIp | null, decision: De
     return { check, run, publish: [] };
   }
   const quota = sendQuotaFor(ip, plan, nowMs);
-  run.push(['DEL', keys.quota(ip.address)], ['HSET', keys.quota(ip.address), ...publishedFields(ip, quota, nowMs)]);
+  run.push(
+    ['DEL', keys.quota(ip.address)],
+    ['HSET', keys.quota(ip.address), ...publishedFields(ip, quota, nowMs)],
+  );
   const { id, address, hostname, bind, pools } = ip;
   const texts = { id, address, hostname, bind, pools };
-  return { check, run, publish: [{ texts, quota, was: before ? scopesOf(before) : [], scopes: scopesOf(ip) }] };
+  return {
+    check,
+    run,
+    publish: [{ texts, quota, was: before ? scopesOf(before) : [], scopes: scopesOf(ip) }],
+  };
 }
 
 /** The published quota as a hash that anybody can read. `-1` is unlimited; instants are ISO 8601 in UTC. */
@@ -74,10 +93,11 @@ function publishedFields(ip: DedicatedIp, quota: SendQuota, nowMs: number): (str
   const fields: Record<string, string | number> = { ipId: ip.id, status: ip.status };
   if (quota.gate === 'closed') return Object.entries(fields).flat();
   if (ip.warmup) {
-    fields['plan'] = ip.warmup.plan;
-    if (ip.status === 'warming') fields['warmupDay'] = warmupDayAt({ ...ip, warmup: ip.warmup }, nowMs);
+    fields.plan = ip.warmup.plan;
+    if (ip.status === 'warming') fields.warmupDay = warmupDayAt({ ...ip, warmup: ip.warmup }, nowMs);
   }
-  if (quota.heldUntilMs > 0) fields['heldUntil'] = Number.isFinite(quota.heldUntilMs) ? iso(quota.heldUntilMs) : 'resumed';
+  if (quota.heldUntilMs > 0)
+    fields.heldUntil = Number.isFinite(quota.heldUntilMs) ? iso(quota.heldUntilMs) : 'resumed';
   Object.assign(fields, {
     from: iso(quota.fromMs),
     to: iso(quota.toMs),

@@ -10,7 +10,9 @@ import { type TickResult, tickUntilDone } from './tick.ts';
 
 export function checkTestClock(engine: Engine): void {
   if (!engine.scripts.testClock) {
-    throw conflict('there is no test clock here; start with WARMLINE_TEST_CLOCK and an empty database to have one');
+    throw conflict(
+      'there is no test clock here; start with WARMLINE_TEST_CLOCK and an empty database to have one',
+    );
   }
 }
 
@@ -19,11 +21,18 @@ export function checkTestClock(engine: Engine): void {
  * @param work false: time passes as if no worker ran
  * @returns what the work on the way changed
  */
-export async function advanceTo(engine: Engine, toMs: number, { work }: { work: boolean }): Promise<TickResult['changes']> {
+export async function advanceTo(
+  engine: Engine,
+  toMs: number,
+  { work }: { work: boolean },
+): Promise<TickResult['changes']> {
   checkTestClock(engine);
   const nowMs = await nowOf(engine);
   if (toMs < nowMs) {
-    throw invalid('to', `${iso(toMs)} is before the clock's time, ${iso(nowMs)}; a test clock only moves forward`);
+    throw invalid(
+      'to',
+      `${iso(toMs)} is before the clock's time, ${iso(nowMs)}; a test clock only moves forward`,
+    );
   }
   const changes: TickResult['changes'] = [];
   if (work) {
@@ -48,7 +57,15 @@ async function nextDue(engine: Engine): Promise<number | null> {
   let first: number | null = null;
   for await (const account of eachAccount(engine)) {
     const { due } = tenantOf(engine, account, 'engine').keys;
-    const [, score] = await engine.scripts.redis.zrangebyscore(due, `(${nowMs}`, '+inf', 'WITHSCORES', 'LIMIT', 0, 1);
+    const [, score] = await engine.scripts.redis.zrangebyscore(
+      due,
+      `(${nowMs}`,
+      '+inf',
+      'WITHSCORES',
+      'LIMIT',
+      0,
+      1,
+    );
     if (score !== undefined && (first === null || Number(score) < first)) first = Number(score);
   }
   return first;

@@ -4,8 +4,8 @@
  * queue: the worker gives it a schedule, a simulation drives it by hand.
  */
 import { type Item, transact } from '../redis/transact.ts';
-import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { advance, type Change } from '../warmup/decide.ts';
+import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { eachAccount } from './accounts.ts';
 import { parseIp, planOf } from './change.ts';
 import { type Engine, nowOf, type Tenant, tenantOf } from './engine.ts';
@@ -53,7 +53,8 @@ export type TickOptions = {
 export async function tick(engine: Engine, options: TickOptions = {}): Promise<TickResult> {
   const total = nothing();
   const { index } = options.shard ?? { index: 0 };
-  if (index === 0) await sweepAllocations(engine, undefined, (id, error) => total.failed.push({ ip: id, error }));
+  if (index === 0)
+    await sweepAllocations(engine, undefined, (id, error) => total.failed.push({ ip: id, error }));
   for await (const account of eachAccount(engine)) {
     if (options.signal?.aborted) return { ...total, more: true };
     const tenant = tenantOf(engine, account, 'engine');

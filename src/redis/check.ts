@@ -14,8 +14,8 @@ export async function checkServer(
       .filter((line) => line.includes(':'))
       .map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]),
   );
-  const kind = info['valkey_version'] ? 'valkey' : 'redis';
-  const version = info['valkey_version'] ?? info['redis_version'] ?? '0.0';
+  const kind = info.valkey_version ? 'valkey' : 'redis';
+  const version = info.valkey_version ?? info.redis_version ?? '0.0';
   const fatal: string[] = [];
   const warnings: string[] = [];
 
@@ -24,14 +24,14 @@ export async function checkServer(
   if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
     fatal.push(`${kind} ${version} is too old; Warmline needs Redis 7.0 or Valkey 7.2, or newer`);
   }
-  if (info['role'] === 'slave') {
+  if (info.role === 'slave') {
     fatal.push('this Redis is a replica and takes no writes; point REDIS_URL at its master');
   }
-  const policy = info['maxmemory_policy'];
+  const policy = info.maxmemory_policy;
   if (policy !== 'noeviction') {
     fatal.push(`maxmemory-policy is ${policy}, so a full Redis would forget quotas; set it to noeviction`);
   }
-  if (info['aof_enabled'] !== '1') {
+  if (info.aof_enabled !== '1') {
     warnings.push(
       'the append-only file is off, so a restart of Redis forgets what was sent; set appendonly yes',
     );

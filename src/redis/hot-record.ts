@@ -29,7 +29,7 @@ export function packPublished(quota: SendQuota, texts: HotTexts): Buffer {
     ...quota.edgesMs,
   ];
   const packed = Buffer.alloc(numbers.length * 8);
-  numbers.forEach((value, index) => packed.writeDoubleLE(value, index * 8));
+  for (const [index, value] of numbers.entries()) packed.writeDoubleLE(value, index * 8);
   const { id, address, hostname, bind, pools } = texts;
   return Buffer.concat([
     packed,

@@ -74,7 +74,8 @@ export function createLimiter(scripts: Scripts, account: AccountRef) {
     const flags = [count, request.partial ? 1 : 0, peek ? 1 : 0];
     if (request.ip !== undefined) return takeFromIp(request.ip, flags, request);
     // An empty name is a mistake in a program, and must not become the default pool.
-    if (request.pool === '') throw notFound('there is no pool without a name; name one, or leave pool out', 'pool');
+    if (request.pool === '')
+      throw notFound('there is no pool without a name; name one, or leave pool out', 'pool');
     const among = request.among ? await Promise.all(checkAmong(request.among).map(addressOf)) : [];
     const reply = (await scripts.run('take-pool', [
       keys.account,

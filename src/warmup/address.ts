@@ -36,13 +36,19 @@ export function expandAddresses(texts: readonly string[]): string[] {
 }
 
 const tooMany = (text: string) =>
-  invalid('addresses', `${text} is more than ${MOST_ADDRESSES_AT_ONCE} addresses; add them in smaller ranges`);
+  invalid(
+    'addresses',
+    `${text} is more than ${MOST_ADDRESSES_AT_ONCE} addresses; add them in smaller ranges`,
+  );
 
 function expandRange(text: string): string[] {
   const [base = '', bits = '', ...rest] = text.trim().split('/');
   const width = isIPv4(base) ? 32 : 128;
   if (isIP(base) === 0 || rest.length > 0 || !/^\d{1,3}$/.test(bits) || Number(bits) > width) {
-    throw invalid('addresses', `"${text}" is not a range of addresses (examples: 203.0.113.0/28, 2001:db8::/124)`);
+    throw invalid(
+      'addresses',
+      `"${text}" is not a range of addresses (examples: 203.0.113.0/28, 2001:db8::/124)`,
+    );
   }
   if (width - Number(bits) > Math.log2(MOST_ADDRESSES_AT_ONCE)) throw tooMany(text);
   const size = 2 ** (width - Number(bits));
@@ -50,12 +56,17 @@ function expandRange(text: string): string[] {
   const first = bytes.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n);
   if (first % BigInt(size) !== 0n) {
     const network = fromNumber(first - (first % BigInt(size)), bytes.length);
-    throw invalid('addresses', `"${text}" does not begin a range of /${bits}; did you mean ${network}/${bits}?`);
+    throw invalid(
+      'addresses',
+      `"${text}" does not begin a range of /${bits}; did you mean ${network}/${bits}?`,
+    );
   }
   return Array.from({ length: size }, (_, index) => fromNumber(first + BigInt(index), bytes.length));
 }
 
 function fromNumber(value: bigint, length: number): string {
-  const bytes = Array.from({ length }, (_, index) => Number((value >> BigInt(8 * (length - 1 - index))) & 255n));
+  const bytes = Array.from({ length }, (_, index) =>
+    Number((value >> BigInt(8 * (length - 1 - index))) & 255n),
+  );
   return canonicalAddress(ipaddr.fromByteArray(bytes).toString(), 'addresses');
 }

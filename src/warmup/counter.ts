@@ -91,7 +91,10 @@ export function settle(state: CounterState, quota: SendQuota, nowMs: number): Co
     const passed = windowAt(quota, segmentMs);
     const endMs = Math.min(passed.toMs, atMs);
     const { burst } = passed.limits;
-    level = burst === null ? FULL : Math.min(burst * SEND_UNITS, level === FULL ? FULL : level + refill(passed, segmentMs, endMs));
+    level =
+      burst === null
+        ? FULL
+        : Math.min(burst * SEND_UNITS, level === FULL ? FULL : level + refill(passed, segmentMs, endMs));
     if (endMs >= atMs) break;
     segmentMs = endMs;
   }
@@ -135,13 +138,25 @@ export function read(before: CounterState, quota: SendQuota, nowMs: number): Rea
   };
   if (dailyLimit !== null) {
     const room = Math.max(0, dailyLimit - state.dayUsed);
-    best = { room, binds: dailyByCeiling ? 'ceiling' : 'day', limit: dailyLimit, remaining: room, resetsAtMs: window.toMs };
+    best = {
+      room,
+      binds: dailyByCeiling ? 'ceiling' : 'day',
+      limit: dailyLimit,
+      remaining: room,
+      resetsAtMs: window.toMs,
+    };
   }
   if (hourlyCap !== null) {
     const room = Math.max(0, hourlyCap - state.hourUsed);
     if (room < best.room) {
       const resetsAtMs = hourTo(window, state.atMs);
-      best = { room, binds: hourlyByCeiling ? 'ceiling' : 'hour', limit: hourlyCap, remaining: room, resetsAtMs };
+      best = {
+        room,
+        binds: hourlyByCeiling ? 'ceiling' : 'hour',
+        limit: hourlyCap,
+        remaining: room,
+        resetsAtMs,
+      };
     }
   }
   if (burst !== null) {
@@ -201,7 +216,8 @@ export function roomAt(before: CounterState, quota: SendQuota, nowMs: number, co
     let waitMs = Math.max(state.atMs, quota.heldUntilMs === 0 ? 0 : quota.heldUntilMs);
     if (!allows(window.limits, count)) waitMs = Math.max(waitMs, window.toMs);
     if (dailyLimit !== null && dailyLimit - state.dayUsed < count) waitMs = Math.max(waitMs, window.toMs);
-    if (hourlyCap !== null && hourlyCap - state.hourUsed < count) waitMs = Math.max(waitMs, hourTo(window, state.atMs));
+    if (hourlyCap !== null && hourlyCap - state.hourUsed < count)
+      waitMs = Math.max(waitMs, hourTo(window, state.atMs));
     if (burst !== null && state.level < count * SEND_UNITS) {
       const filledMs = state.atMs + msUntil(window, state.atMs, count * SEND_UNITS - state.level);
       waitMs = Math.max(waitMs, Math.min(filledMs, window.toMs));

@@ -32,7 +32,9 @@ export type NewIp = Pick<DedicatedIp, 'id' | 'address' | 'region' | 'hostname' |
 
 export function create(given: NewIp, nowMs: number, by: string): Decision {
   const because =
-    given.status === 'active' ? 'brought by the account, already warm' : 'an address was taken from the inventory';
+    given.status === 'active'
+      ? 'brought by the account, already warm'
+      : 'an address was taken from the inventory';
   return {
     ip: {
       version: RECORD_VERSION,
@@ -62,7 +64,13 @@ export type StartOptions = {
 };
 
 /** Starts a warm-up. On an IP that is warming already nothing changes: a ramp is never restarted by accident. */
-export function startWarmup(ip: DedicatedIp, plan: Plan, options: StartOptions, nowMs: number, by: string): Decision {
+export function startWarmup(
+  ip: DedicatedIp,
+  plan: Plan,
+  options: StartOptions,
+  nowMs: number,
+  by: string,
+): Decision {
   if (ip.status === 'warming') return unchanged(ip);
   if (ip.status === 'cooldown' || ip.status === 'released') {
     throw conflict(
@@ -75,7 +83,10 @@ export function startWarmup(ip: DedicatedIp, plan: Plan, options: StartOptions, 
   checkZone(options.zone);
   checkDayStartsAt(options.dayStartsAt);
   if (!Number.isInteger(options.startDay) || options.startDay < 1 || options.startDay > plan.days.length) {
-    throw invalid('startDay', `startDay is ${options.startDay}; plan ${plan.name} has the days 1 to ${plan.days.length}`);
+    throw invalid(
+      'startDay',
+      `startDay is ${options.startDay}; plan ${plan.name} has the days 1 to ${plan.days.length}`,
+    );
   }
   const standing = settled(ip, nowMs);
   const begun = move(standing.ip, 'warming', nowMs, `warm-up started with plan ${plan.name}`, by);
@@ -97,7 +108,14 @@ export function startWarmup(ip: DedicatedIp, plan: Plan, options: StartOptions, 
           adjustments:
             options.startDay === 1
               ? []
-              : [{ atMs: nowMs, days: options.startDay - 1, because: `started at day ${options.startDay}`, by }],
+              : [
+                  {
+                    atMs: nowMs,
+                    days: options.startDay - 1,
+                    because: `started at day ${options.startDay}`,
+                    by,
+                  },
+                ],
         },
       },
       nowMs,
@@ -113,15 +131,31 @@ function settled(before: DedicatedIp, nowMs: number): Decision {
   const ip = settlePause(before, nowMs);
   const changes = before.holds
     .filter((hold) => !ip.holds.includes(hold))
-    .map((hold) => ({ what: 'hold', from: hold, to: null, because: 'the hold reached its end', by: 'engine' }));
+    .map((hold) => ({
+      what: 'hold',
+      from: hold,
+      to: null,
+      because: 'the hold reached its end',
+      by: 'engine',
+    }));
   return { ip, changes };
 }
 
 /** What is due at an instant: a hold that is over, a warm-up that is complete, a cooldown that has ended. */
 export function advance(before: DedicatedIp, nowMs: number): Decision {
   const { ip, changes } = settled(before, nowMs);
-  if (ip.status === 'warming' && ip.warmup && warmupDayAt({ ...ip, warmup: ip.warmup }, nowMs) > ip.warmup.totalDays) {
-    return complete(ip, nowMs, `all ${ip.warmup.totalDays} days of plan ${ip.warmup.plan} are over`, 'engine', changes);
+  if (
+    ip.status === 'warming' &&
+    ip.warmup &&
+    warmupDayAt({ ...ip, warmup: ip.warmup }, nowMs) > ip.warmup.totalDays
+  ) {
+    return complete(
+      ip,
+      nowMs,
+      `all ${ip.warmup.totalDays} days of plan ${ip.warmup.plan} are over`,
+      'engine',
+      changes,
+    );
   }
   if (ip.status === 'cooldown' && ip.cooldown && nowMs >= ip.cooldown.untilMs) {
     const released = move(ip, 'released', nowMs, 'the cooldown is over', 'engine');
@@ -176,7 +210,9 @@ export function release(ip: DedicatedIp, cooldownMs: number, nowMs: number, by: 
 /** Out of cooldown again, to the status before it and the warm-up day it had. */
 export function restore(ip: DedicatedIp, nowMs: number, by: string): Decision {
   if (ip.status !== 'cooldown' || !ip.cooldown || nowMs >= ip.cooldown.untilMs) {
-    throw conflict(`${ip.address} is ${ip.status}; only an IP in cooldown can be restored`, { status: ip.status });
+    throw conflict(`${ip.address} is ${ip.status}; only an IP in cooldown can be restored`, {
+      status: ip.status,
+    });
   }
   const standing = settled(ip, nowMs);
   const back = move(standing.ip, ip.cooldown.from, nowMs, 'restored from cooldown', by);
@@ -189,19 +225,27 @@ export function restore(ip: DedicatedIp, nowMs: number, by: string): Decision {
 export type HoldRequest = Pick<Hold, 'scope' | 'sending' | 'advance' | 'because' | 'by' | 'untilMs'>;
 
 /** @throws WarmlineError `invalid` */
-export function checkHold({ sending, advance, untilMs }: Pick<Hold, 'sending' | 'advance' | 'untilMs'>, nowMs: number): void {
+export function checkHold(
+  { sending, advance, untilMs }: Pick<Hold, 'sending' | 'advance' | 'untilMs'>,
+  nowMs: number,
+): void {
   if (!sending && !advance) {
     throw invalid('sending', 'a hold stops sending, advance or both; it cannot stop neither');
   }
   if (untilMs !== null && untilMs <= nowMs) {
-    throw invalid('until', `until ${new Date(untilMs).toISOString()} is past; give a later instant or leave it out`);
+    throw invalid(
+      'until',
+      `until ${new Date(untilMs).toISOString()} is past; give a later instant or leave it out`,
+    );
   }
 }
 
 /** Stops mail or progress or both, at once. A hold of the same scope is replaced. */
 export function hold(ip: DedicatedIp, request: HoldRequest, nowMs: number): Decision {
   if (ip.status === 'cooldown' || ip.status === 'released') {
-    throw conflict(`${ip.address} is ${ip.status} and sends nothing, so there is nothing to hold`, { status: ip.status });
+    throw conflict(`${ip.address} is ${ip.status} and sends nothing, so there is nothing to hold`, {
+      status: ip.status,
+    });
   }
   checkHold(request, nowMs);
   const { ip: standing, changes } = settled(ip, nowMs);
@@ -210,7 +254,10 @@ export function hold(ip: DedicatedIp, request: HoldRequest, nowMs: number): Deci
   const holds = [...standing.holds.filter((one) => one !== before), placed];
   return {
     ip: settlePause({ ...standing, holds }, nowMs, standing),
-    changes: [...changes, { what: 'hold', from: before, to: placed, because: request.because, by: request.by }],
+    changes: [
+      ...changes,
+      { what: 'hold', from: before, to: placed, because: request.because, by: request.by },
+    ],
   };
 }
 
@@ -235,7 +282,9 @@ export function joinPool(
 ): Decision {
   if (ip.pools.includes(pool.id)) return unchanged(ip);
   if (ip.status === 'cooldown' || ip.status === 'released') {
-    throw conflict(`${ip.address} is ${ip.status}, so it cannot join pool "${pool.name}"`, { status: ip.status });
+    throw conflict(`${ip.address} is ${ip.status}, so it cannot join pool "${pool.name}"`, {
+      status: ip.status,
+    });
   }
   const joined: Decision = {
     ip: { ...ip, pools: [...ip.pools, pool.id] },
@@ -251,7 +300,10 @@ export function leavePool(ip: DedicatedIp, poolId: string, nowMs: number, by: st
   const resumed = resume(ip, poolId, nowMs, by);
   return {
     ip: { ...resumed.ip, pools: ip.pools.filter((id) => id !== poolId) },
-    changes: [...resumed.changes, { what: 'pool', from: poolId, to: null, because: 'the IP left the pool', by }],
+    changes: [
+      ...resumed.changes,
+      { what: 'pool', from: poolId, to: null, because: 'the IP left the pool', by },
+    ],
   };
 }
 

@@ -28,7 +28,12 @@ export const Hold = z.object({
 export type Hold = z.infer<typeof Hold>;
 
 /** A correction of progress in whole days. The edges of the days never move. */
-export const Adjustment = z.object({ atMs: instantMs, days: z.number().int(), because: z.string(), by: z.string() });
+export const Adjustment = z.object({
+  atMs: instantMs,
+  days: z.number().int(),
+  because: z.string(),
+  by: z.string(),
+});
 export type Adjustment = z.infer<typeof Adjustment>;
 
 export const Warmup = z.object({

@@ -71,5 +71,8 @@ export function limitsOn(plan: Plan, warmupDay: number): Limits {
 
 /** Names the rows of a plan: the first 16 hex digits of SHA-256, so that 100 000 plans collide with a chance below 1e-9. */
 export function planDigest(plan: Plan): string {
-  return createHash('sha256').update(JSON.stringify([plan.name, plan.days])).digest('hex').slice(0, 16);
+  return createHash('sha256')
+    .update(JSON.stringify([plan.name, plan.days]))
+    .digest('hex')
+    .slice(0, 16);
 }

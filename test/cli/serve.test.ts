@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { eventually } from '../support/processes.ts';
 import { startRedisServer } from '../support/redis-server.ts';
 
@@ -24,12 +24,16 @@ afterEach(() => {
   rmSync(dataDir, { recursive: true, force: true });
 });
 
+/** What the API answers; each test knows the fields that it looks at. */
+// biome-ignore lint/suspicious/noExplicitAny: naming the shape of every answer would say less than the expectations do
+type Json = any;
+
 type Running = {
   pid: number;
   url: string;
   ended: Promise<number | string>;
   stderr: () => string;
-  call(method: string, path: string, body?: unknown): Promise<{ status: number; body: any }>;
+  call(method: string, path: string, body?: unknown): Promise<{ status: number; body: Json }>;
 };
 
 function launch(command: string, env: Record<string, string> = {}) {
@@ -131,7 +135,9 @@ test('a port that is in use is named', async () => {
   const { port } = other.address() as { port: number };
   const failed = launch('serve', { PORT: String(port) });
   expect(await failed.ended).toBe(1);
-  expect(failed.stderr()).toMatch(new RegExp(`127\\.0\\.0\\.1:${port} is in use by another program; set PORT`));
+  expect(failed.stderr()).toMatch(
+    new RegExp(`127\\.0\\.0\\.1:${port} is in use by another program; set PORT`),
+  );
   other.close();
 });
 

@@ -133,6 +133,7 @@ class Twin {
   nowMs = T0;
   readonly receipts: Receipt[] = [];
   private readonly credited = new Set<string>();
+  private readonly closed = new Set<Receipt>();
 
   publish(quota: SendQuota): void {
     if (!this.quota) {
@@ -141,6 +142,7 @@ class Twin {
       return;
     }
     let before = settle(this.state, this.quota, this.nowMs);
+    this.close(before);
     if (before.atMs > this.nowMs + HOUR_MS) {
       const { dailyLimit, hourlyCap } = quota.current;
       before = {
@@ -175,6 +177,7 @@ class Twin {
     }
     const charged = charge(reading.state, granted);
     if (!peek) {
+      this.close(charged);
       this.state = charged;
       const { dayFromMs, hourFromMs, seq } = charged;
       const text = `${TEXTS.id}.${dayFromMs}.${hourFromMs}.${granted}.${seq}`;
@@ -191,9 +194,15 @@ class Twin {
   refund(receipt: Receipt, count: number): number {
     const back = refund(this.state, this.quota, this.nowMs, { ...receipt, count });
     if (back.state.dayFromMs !== receipt.dayFromMs || this.credited.has(receipt.text)) return 0;
+    if (this.closed.has(receipt)) return 0;
     this.credited.add(receipt.text);
     this.state = back.state;
     return back.refunded;
+  }
+
+  /** With a day that is over its receipts are, also if the clock comes back to it. */
+  private close({ dayFromMs }: CounterState): void {
+    if (dayFromMs !== this.state.dayFromMs) for (const receipt of this.receipts) this.closed.add(receipt);
   }
 
   private words({ limit, remaining, resetsAtMs }: Reading) {

@@ -20,7 +20,8 @@ afterEach(async () => {
   await fleet.stop();
 });
 
-const worker = () => startProgram(new URL('./fixtures/worker-process.ts', import.meta.url), [fleet.server.url]);
+const worker = () =>
+  startProgram(new URL('./fixtures/worker-process.ts', import.meta.url), [fleet.server.url]);
 
 /** Many IPs whose one-day warm-up is over: each has to become active, once. */
 async function manyDue(count: number): Promise<void> {
@@ -32,7 +33,14 @@ async function manyDue(count: number): Promise<void> {
     const items = Array.from({ length: Math.min(500, count - at) }, (_, index) => {
       const number = at + index;
       const address = `10.${number >> 16}.${(number >> 8) & 255}.${number & 255}`;
-      const given = { id: `ip_due${number}`, address, region: null, hostname: null, bind: null, leased: true };
+      const given = {
+        id: `ip_due${number}`,
+        address,
+        region: null,
+        hostname: null,
+        bind: null,
+        leased: true,
+      };
       const made = create({ ...given, status: 'provisioning' }, MONDAY, 'test');
       return itemFor(tenant, null, startWarmup(made.ip, plan, options, MONDAY, 'test'), plan, MONDAY);
     });

@@ -204,7 +204,10 @@ async function walk({ tenant, plan, ips, senders, sink, progress }: Walk) {
       const sends = Math.max(2 * room, LEAST_OFFERED);
       const bundled = warmupDay > LAST_DAY_ONE_TO_ONE && wave < MOST_WAVES - 1;
       const offers = makeOffers(sends, bundled ? Math.ceil(sends / MESSAGES_PER_WAVE) : 1);
-      books.totals.offered += offers.reduce((sum, offer) => sum + offer.recipients.length * offer.sendsEach, 0);
+      books.totals.offered += offers.reduce(
+        (sum, offer) => sum + offer.recipients.length * offer.sendsEach,
+        0,
+      );
       await send([...queue, ...offers], granted);
     }
     books.close({ warmupDay, hour, granted, delivered: sink.drain() });

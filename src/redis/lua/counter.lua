@@ -199,7 +199,8 @@ local function charge(c, count)
 end
 
 -- What was sent is filed by the first take of a new hour: key warmline:{acct}:sent:<ipId>, a hash of two strings of
--- 12-byte entries (from in ms as a double, sends as four bytes): `hours`, the last 48, and `days`, the last 128.
+-- 12-byte entries (from in ms as a double, sends as four bytes): `hours`, the last 48, and `days`, the last 128. A third
+-- field, `closed`, is a number: receipts up to this seq credit nothing any more.
 local KEEP_HOURS, KEEP_DAYS = 48, 128
 local function file_entry(key, field, keep, from, used)
   local old = redis.call('HGET', key, field) or ''
@@ -213,13 +214,16 @@ local function file_past(prefix, id, before, c)
   end
   if before.day_from ~= c.day_from then
     if before.day_used > 0 then file_entry(key, 'days', KEEP_DAYS, before.day_from, before.day_used) end
-    redis.call('DEL', prefix .. 'refunded:' .. id) -- receipts of a day that is over credit nothing any more
+    -- Receipts of a day that is over credit nothing any more, not even when the clock steps back into it: `closed` is the
+    -- last seq of that day.
+    redis.call('HSET', key, 'closed', before.seq)
+    redis.call('DEL', prefix .. 'refunded:' .. id)
   end
 end
 
 -- Settles for a write and files what is past. Callers keep the counter and write its state.
 local function settle_and_file(prefix, c, now)
-  local before = { day_from = c.day_from, day_used = c.day_used, hour_from = c.hour_from, hour_used = c.hour_used }
+  local before = { day_from = c.day_from, day_used = c.day_used, hour_from = c.hour_from, hour_used = c.hour_used, seq = c.seq }
   settle(c, now)
   if before.hour_from ~= 0 and before.hour_from ~= c.hour_from then
     c.past = before

@@ -15,7 +15,8 @@ for i = 2, #ARGV, 6 do
   local key = prefix .. 'hot:' .. address
   local raw = redis.call('GET', key)
   local c = raw and decode(raw)
-  if c and (texts(c)) == id and tonumber(seq) <= c.seq then
+  local closed = c and tonumber(redis.call('HGET', prefix .. 'sent:' .. id, 'closed') or 0)
+  if c and (texts(c)) == id and tonumber(seq) <= c.seq and tonumber(seq) > closed then
     settle_and_file(prefix, c, now)
     if c.day_from == day_from and redis.call('SADD', prefix .. 'refunded:' .. id, seq) == 1 then
       count = min(count, c.day_used)

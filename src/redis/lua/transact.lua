@@ -35,7 +35,7 @@ local function publish(entry, published)
   if old then
     settle(old, now)
     local past = { day_from = struct.unpack('<d', raw, 9), hour_from = struct.unpack('<d', raw, 25),
-      day_used = struct.unpack('<d', raw, 17), hour_used = struct.unpack('<d', raw, 33) }
+      day_used = struct.unpack('<d', raw, 17), hour_used = struct.unpack('<d', raw, 33), seq = old.seq }
     if past.hour_from ~= 0 then file_past(prefix, entry.id, past, old) end
     c = decode(struct.pack('<d', 1) .. encode_state(old) .. published)
     -- Redis's clock went back by more than an hour: mail of a later day was sent on this one. It counts as used up.
