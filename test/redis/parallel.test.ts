@@ -3,11 +3,13 @@
  * reachable, and what Redis has counted is what was granted.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { getIp, holdIp, resumeIp } from '../../src/fleet/ips.ts';
 import { addIpToPool, createPool } from '../../src/fleet/pools.ts';
 import { connect } from '../../src/redis/connect.ts';
 import { createLimiter, type TakeRequest } from '../../src/redis/limiter.ts';
 import { createScripts } from '../../src/redis/scripts.ts';
 import type { DedicatedIp } from '../../src/warmup/dedicated-ip.ts';
+import { warmupDayAt } from '../../src/warmup/progress.ts';
 import { HOUR_MS } from '../../src/warmup/units.ts';
 import { type CuttingProxy, startCuttingProxy } from '../support/cutting-proxy.ts';
 import { type Fleet, startFleet, MONDAY as T0 } from '../support/fleet.ts';
@@ -109,6 +111,42 @@ describe('four processes that take as fast as they can on day 1', () => {
         expect(await usedToday(fleet, ip)).toBe(20);
       }
       expect(granted.size).toBe(count);
+    } finally {
+      await fleet.stop();
+    }
+  });
+});
+
+describe('a hold while four processes send', () => {
+  test('ends it at once; resumed two days later the warm-up is at the day it had, and no real day gives twice', async () => {
+    const fleet = await startFleet();
+    try {
+      // Day 10 of the daily table alone: 40 000 sends, so that they are in full swing when the hold comes.
+      const ip = await fleet.warming({ plan: 'fourteen-day', startDay: 10 });
+      const takers = await startTakers(fleet, { ip: ip.address }, 'test');
+      const asked = async () =>
+        Number(/cmdstat_evalsha:calls=(\d+)/.exec(await fleet.redis.info('commandstats'))?.[1] ?? 0);
+      await eventually('they are in full swing', async () => (await usedToday(fleet, ip)) > 500);
+      const { sinceMs } = (
+        await holdIp(fleet.tenant, ip.id, { sending: true, advance: true, because: 'stop', untilMs: null })
+      ).holds[0]!;
+      expect(sinceMs).toBe(T0);
+      const atTheHold = await usedToday(fleet, ip);
+      const enough = (await asked()) + 2_000;
+      await eventually('they asked 2 000 times in vain', async () => (await asked()) > enough);
+      // Not one more after the hold was acknowledged: nothing is leased ahead, so nothing is left to be spent.
+      expect(await usedToday(fleet, ip)).toBe(atTheHold);
+
+      await fleet.advance({ days: 2 });
+      expect(await usedToday(fleet, ip)).toBe(0);
+      await resumeIp(fleet.tenant, ip.id);
+      await eventually('the day is full', async () => (await usedToday(fleet, ip)) === 40_000, 30_000);
+      const again = (await asked()) + 200;
+      await eventually('and nobody gets more', async () => (await asked()) > again);
+      const granted = await stopTakers(takers);
+      expect(sum(granted.get(ip.address)!.values())).toBe(atTheHold + 40_000);
+      const record = await getIp(fleet.tenant, ip.id);
+      expect(warmupDayAt({ ...record, warmup: record.warmup! }, await fleet.now())).toBe(10);
     } finally {
       await fleet.stop();
     }
