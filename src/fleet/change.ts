@@ -7,8 +7,8 @@ import { transact } from '../redis/transact.ts';
 import type { Decision } from '../warmup/decide.ts';
 import { DedicatedIp, RECORD_VERSION } from '../warmup/dedicated-ip.ts';
 import { notFound, WarmlineError } from '../warmup/errors.ts';
-import { Plan } from '../warmup/plan.ts';
-import { nowOf, type Tenant } from './engine.ts';
+import { buildPlan, Plan, planDigest } from '../warmup/plan.ts';
+import { type Engine, nowOf, type Tenant } from './engine.ts';
 import { itemFor } from './save.ts';
 
 /** Changes of one record that meet: each round one of them gets through, so this many may meet at once. */
@@ -76,6 +76,28 @@ export async function planOf(tenant: Tenant, ip: DedicatedIp): Promise<Plan | nu
   plansByDigest.set(ip.warmup.digest, plan);
   return plan;
 }
+
+/** Writes the rows of a plan together with the start that they are for. */
+export const keepPlan = ({ keys }: Tenant, plan: Plan) => ({
+  plan,
+  run: [['SET', keys.plan(planDigest(plan)), JSON.stringify(plan)]],
+});
+
+/** The plan of a warm-up that begins by itself or through the v3 dialect. */
+export const v3Plan = ({ book }: Engine): Plan => buildPlan('sendgrid-hourly', book);
+
+/** Many IPs with few commands; those that are gone by now are left out. */
+export async function loadIps({ engine, keys }: Tenant, ipIds: readonly string[]): Promise<DedicatedIp[]> {
+  const ips: DedicatedIp[] = [];
+  for (let at = 0; at < ipIds.length; at += LOADED_AT_ONCE) {
+    const records = await engine.scripts.redis.mget(ipIds.slice(at, at + LOADED_AT_ONCE).map(keys.ip));
+    for (const raw of records) if (raw) ips.push(parseIp(raw));
+  }
+  return ips;
+}
+
+/** About half a megabyte, and a few milliseconds of reading it. */
+const LOADED_AT_ONCE = 500;
 
 /**
  * Changes one IP. A decision without an effect writes nothing.

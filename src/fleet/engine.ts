@@ -3,7 +3,7 @@
  * a simulation can run the same code with its own clock and its own ids.
  */
 import { randomBytes } from 'node:crypto';
-import { type AccountKeys, type AccountRef, accountKeys } from '../redis/keys.ts';
+import { type AccountKeys, type AccountRef, accountKeys, directoryKeys } from '../redis/keys.ts';
 import { engineNow, type Scripts } from '../redis/scripts.ts';
 import type { ScheduleBook } from '../warmup/plan.ts';
 
@@ -19,6 +19,9 @@ export type Engine = {
 /** 16 bytes are 128 bits: two equal ids are not to be expected in the life of the universe. */
 export const randomId = (kind: string) =>
   `${kind}_${BigInt(`0x${randomBytes(16).toString('hex')}`).toString(36)}`;
+
+/** The next number of the installation, for what clients name by number: pools and accounts share one counter. */
+export const nextNumber = ({ scripts }: Engine): Promise<number> => scripts.redis.incr(directoryKeys.numbers);
 
 export const nowOf = (engine: Engine) => engineNow(engine.scripts);
 

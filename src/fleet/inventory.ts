@@ -115,9 +115,33 @@ export async function listInventory(engine: Engine, cursor = '0', limit = 1000) 
 
 /** Takes the address that was free longest and makes it a dedicated IP. @throws WarmlineError `exhausted` */
 export async function createIp(tenant: Tenant, afterStep?: AfterStep): Promise<DedicatedIp> {
-  const [ip] = await allocate(tenant, [{ ipId: tenant.engine.newId('ip') }], 'provisioning', afterStep);
+  const ips = [{ ipId: tenant.engine.newId('ip') }];
+  const [ip] = await allocate(tenant, ips, 'provisioning', { afterStep });
   return ip!;
 }
+
+export type NewIps = Pick<NewIp, 'autoWarmup' | 'parentAssigned' | 'subusers'> & {
+  count: number;
+  /** Take only addresses of these regions; `''` are those of none. Unless said: of all. */
+  regions?: readonly string[] | undefined;
+};
+
+const MOST_CREATED_AT_ONCE = 1_000;
+
+/** Takes the addresses that were free longest. All or none. @throws WarmlineError `exhausted` */
+export async function createIps(
+  tenant: Tenant,
+  { count, regions, ...given }: NewIps,
+): Promise<DedicatedIp[]> {
+  if (!Number.isInteger(count) || count < 1 || count > MOST_CREATED_AT_ONCE) {
+    throw invalid('count', `count is ${count}; it must be from 1 to ${MOST_CREATED_AT_ONCE}`);
+  }
+  const ips = Array.from({ length: count }, () => ({ ipId: tenant.engine.newId('ip') }));
+  return allocate(tenant, ips, 'provisioning', { given, regions });
+}
+
+/** How many addresses are free. */
+export const countFree = ({ scripts }: Engine): Promise<number> => scripts.redis.zcard(keys.free);
 
 /** Puts addresses that the account brings on it at once. All or none. */
 export async function bringIps(
@@ -138,7 +162,15 @@ async function allocate(
   tenant: Tenant,
   ips: { ipId: string; entry?: InventoryEntry }[],
   status: Journal['status'],
-  afterStep?: AfterStep,
+  {
+    given = {},
+    regions,
+    afterStep,
+  }: {
+    given?: Omit<NewIps, 'count' | 'regions'>;
+    regions?: readonly string[] | undefined;
+    afterStep?: AfterStep | undefined;
+  } = {},
 ): Promise<DedicatedIp[]> {
   const { engine, account, by } = tenant;
   const allocationId = engine.newId('alloc');
@@ -151,6 +183,7 @@ async function allocate(
     keys.sequence,
     allocationId,
     JSON.stringify(wanted),
+    ...(regions ?? []).map(keys.freeIn),
   ])) as [string, ...string[]];
   if (outcome === 'known') throw knownAlready(rest);
   if (outcome === 'exhausted') {
@@ -162,7 +195,7 @@ async function allocate(
   await afterStep?.('reserved');
 
   const journal = Journal.parse(JSON.parse(rest[0]!));
-  const created = await createInAccount(tenant, allocationId, journal);
+  const created = await createInAccount(tenant, allocationId, journal, given);
   if (!created) {
     await close(engine, allocationId, 'undo');
     throw new WarmlineError('contended', 'the allocation took so long that it was given up; try again');
@@ -173,7 +206,12 @@ async function allocate(
 }
 
 /** @returns false when the worker has given the allocation up in the meantime. */
-async function createInAccount(tenant: Tenant, allocationId: string, journal: Journal): Promise<boolean> {
+async function createInAccount(
+  tenant: Tenant,
+  allocationId: string,
+  journal: Journal,
+  wishes: Omit<NewIps, 'count' | 'regions'>,
+): Promise<boolean> {
   const { engine, account, keys: own } = tenant;
   return retryWhenContended(async () => {
     const [nowMs, defaultPool] = await Promise.all([
@@ -182,6 +220,7 @@ async function createInAccount(tenant: Tenant, allocationId: string, journal: Jo
     ]);
     const pool = defaultPool ? await loadDefaultPool(tenant, defaultPool) : null;
     let room = pool?.room ?? 0;
+    let place = pool?.record.lastPlace ?? 0;
     const items = journal.ips.map(({ ipId, entry }) => {
       const given: NewIp = {
         id: ipId,
@@ -190,21 +229,26 @@ async function createInAccount(tenant: Tenant, allocationId: string, journal: Jo
         hostname: entry.hostname,
         bind: entry.bind,
         leased: entry.leased,
+        whitelabeled: entry.whitelabeled,
         status: journal.status,
+        ...wishes,
       };
       let decision = create(given, nowMs, journal.by);
-      if (pool && room > 0) {
+      // IPs without reverse DNS are in no pool.
+      if (pool && room > 0 && decision.ip.whitelabeled) {
         room -= 1;
+        place = Math.max(nowMs, place + 1);
         const joined = joinPool(decision.ip, pool.record, 'it is the default pool', nowMs, journal.by);
         decision = { ip: joined.ip, changes: [...decision.changes, ...joined.changes] };
       }
-      return { ...itemFor(tenant, null, decision, null, nowMs), allocation: allocationId };
+      return { ...itemFor(tenant, null, decision, null, nowMs, place), allocation: allocationId };
     });
     // The pool's record is written with a new revision, so that two who fill its last place meet.
     if (pool) {
       const { id, rev } = pool.record;
+      const record = { ...pool.record, lastPlace: place };
       items[0]!.check.push([own.pool(id), rev]);
-      items[0]!.run.push(['SET', own.pool(id), recordOf(rev + 1, pool.record)]);
+      items[0]!.run.push(['SET', own.pool(id), recordOf(rev + 1, record)]);
     }
     const results = await transact(engine.scripts, account, items, { whole: true });
     if (results.every(Boolean)) return true;

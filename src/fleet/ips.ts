@@ -1,11 +1,13 @@
 /** What can be done with one dedicated IP. Every function is one change of status, hold or limit, whole or not at all. */
 
+import { canonicalAddress } from '../warmup/address.ts';
 import * as decide from '../warmup/decide.ts';
 import type { Ceiling, DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { invalid } from '../warmup/errors.ts';
-import { buildPlan, DEFAULT_PLAN, type Plan, planDigest } from '../warmup/plan.ts';
-import { changeIp, findIpId, loadIp } from './change.ts';
+import { buildPlan, DEFAULT_PLAN } from '../warmup/plan.ts';
+import { changeIp, findIpId, keepPlan, loadIp, v3Plan } from './change.ts';
 import type { Tenant } from './engine.ts';
+import { checkHostname } from './inventory.ts';
 
 export type StartRequest = {
   plan?: string | undefined;
@@ -39,11 +41,6 @@ export async function startWarmup(tenant: Tenant, ip: string, request: StartRequ
     ...keepPlan(tenant, plan),
   }));
 }
-
-const keepPlan = ({ keys }: Tenant, plan: Plan) => ({
-  plan,
-  run: [['SET', keys.plan(planDigest(plan)), JSON.stringify(plan)]],
-});
 
 /** Ends the warm-up by hand: the IP is active from now on. */
 export async function endWarmup(tenant: Tenant, ip: string): Promise<DedicatedIp> {
@@ -103,6 +100,91 @@ export async function setCeiling(
   return changeIp(tenant, await findIpId(tenant, ip), (before) =>
     decide.setCeiling(before, { ...before.ceiling, ...ceiling }, tenant.by),
   );
+}
+
+const MOST_LABELS = 20;
+
+/** @throws WarmlineError `invalid` (param `labels` or `labels.<key>`) */
+export function checkLabels(labels: Readonly<Record<string, string>>): void {
+  const entries = Object.entries(labels);
+  if (entries.length > MOST_LABELS) {
+    throw invalid('labels', `${entries.length} labels are given; an IP has at most ${MOST_LABELS}`);
+  }
+  for (const [key, value] of entries) {
+    if (!/^[\p{L}\p{N}][\p{L}\p{N}._/-]{0,62}$/u.test(key) || key === '__proto__') {
+      throw invalid(
+        'labels',
+        `"${key.slice(0, 64)}" is no key of a label; use 1 to 63 letters, digits, dots, dashes, slashes and underscores`,
+      );
+    }
+    if (typeof value !== 'string' || value.length > 256 || /\p{Cc}/u.test(value)) {
+      throw invalid(`labels.${key}`, `the label ${key} must be a text of at most 256 characters on one line`);
+    }
+  }
+}
+
+/** Changes several things of an IP at once; what is not named stays as it is. */
+export async function updateIp(tenant: Tenant, ip: string, given: decide.IpUpdate): Promise<DedicatedIp> {
+  const { hostname, bind, labels, ceiling, subusers } = given;
+  if (labels !== undefined) checkLabels(labels);
+  if (ceiling !== undefined) checkCeiling(ceiling);
+  if (subusers !== undefined) checkSubusers(subusers);
+  const checked = {
+    ...given,
+    ...(hostname == null ? {} : { hostname: checkHostname(hostname) }),
+    ...(bind == null ? {} : { bind: canonicalAddress(bind, 'bind') }),
+  };
+  return changeIp(tenant, await findIpId(tenant, ip), (before, nowMs) =>
+    decide.update(before, checked, nowMs, tenant.by),
+  );
+}
+
+/** As the v3 dialect has it: the flag, and the warm-up itself as far as the status allows one. All in one change. */
+export async function updateIpOfV3(
+  tenant: Tenant,
+  ip: string,
+  given: Pick<decide.IpUpdate, 'autoWarmup' | 'parentAssigned' | 'enabled'>,
+): Promise<DedicatedIp> {
+  const plan = v3Plan(tenant.engine);
+  return changeIp(tenant, await findIpId(tenant, ip), (before, nowMs) => {
+    const updated = decide.update(before, given, nowMs, tenant.by);
+    const moved =
+      given.autoWarmup === true
+        ? decide.startWarmup(updated.ip, plan, V3_START, nowMs, tenant.by)
+        : given.autoWarmup === false && updated.ip.status === 'warming'
+          ? decide.endWarmup(updated.ip, nowMs, tenant.by)
+          : { ip: updated.ip, changes: [] };
+    const begins = before.status !== 'warming' && moved.ip.status === 'warming';
+    return {
+      ip: moved.ip,
+      changes: [...updated.changes, ...moved.changes],
+      ...(begins ? keepPlan(tenant, plan) : {}),
+    };
+  });
+}
+
+const V3_START = { zone: 'UTC', burst: null, dayStartsAt: 'start', startDay: 1 };
+
+const MOST_SUBUSERS = 1_000;
+
+function checkSubusers(subusers: readonly string[]): void {
+  if (subusers.length > MOST_SUBUSERS) {
+    throw invalid('subusers', `${subusers.length} subusers are given; an IP has at most ${MOST_SUBUSERS}`);
+  }
+}
+
+/** Puts the labels of subusers on an IP, or takes them off: all of them or none. Those it has already are no error. */
+export async function changeSubusers(
+  tenant: Tenant,
+  ip: string,
+  { add = [], remove = [] }: { add?: readonly string[]; remove?: readonly string[] },
+): Promise<DedicatedIp> {
+  return changeIp(tenant, await findIpId(tenant, ip), (before, nowMs) => {
+    const kept = before.subusers.filter((id) => !remove.includes(id));
+    const subusers = [...new Set([...kept, ...add])];
+    checkSubusers(subusers);
+    return decide.update(before, { subusers }, nowMs, tenant.by);
+  });
 }
 
 export async function getIp(tenant: Tenant, ip: string): Promise<DedicatedIp> {

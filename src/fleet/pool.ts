@@ -8,6 +8,8 @@ export const MOST_IPS_PER_POOL = 100;
 export const Pool = z.object({
   rev: z.number().int(),
   id: z.string(),
+  /** What the v3 dialect names it by; 0: made before pools had numbers. */
+  number: z.number().int().nonnegative().default(0),
   name: z.string(),
   createdAtMs: z.number(),
   updatedAtMs: z.number(),
@@ -15,5 +17,7 @@ export const Pool = z.object({
   warmingShare: z.number().min(0).max(1),
   ceiling: Ceiling,
   hold: Hold.nullable(),
+  /** The place of the IP that joined last, so that IPs stand in the order in which they joined. */
+  lastPlace: z.number().nonnegative().default(0),
 });
 export type Pool = z.infer<typeof Pool>;

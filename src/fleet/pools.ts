@@ -10,7 +10,7 @@ import { conflict, invalid, notFound } from '../warmup/errors.ts';
 import type { WindowLimits } from '../warmup/quota.ts';
 import { DAY_MS } from '../warmup/units.ts';
 import { loadIp, planOf, retryWhenContended } from './change.ts';
-import { nowOf, type Tenant } from './engine.ts';
+import { nextNumber, nowOf, type Tenant } from './engine.ts';
 import { checkCeiling, type HoldRequest } from './ips.ts';
 import { MOST_IPS_PER_POOL, Pool } from './pool.ts';
 import { itemFor, recordOf } from './save.ts';
@@ -28,47 +28,64 @@ export function checkPoolName(name: string): string {
   return name;
 }
 
+export type NewPool = {
+  name: string;
+  isDefault?: boolean | undefined;
+  warmingShare?: number | undefined;
+  ceiling?: Ceiling | undefined;
+  /** Ids of the IPs that join it, in this order. All of them, or there is no pool. */
+  ips?: readonly string[] | undefined;
+};
+
 export async function createPool(
   tenant: Tenant,
-  {
-    name,
-    isDefault = false,
-    warmingShare = 1,
-    ceiling = NO_CEILING,
-  }: {
-    name: string;
-    isDefault?: boolean | undefined;
-    warmingShare?: number | undefined;
-    ceiling?: Ceiling | undefined;
-  },
+  { name, isDefault = false, warmingShare = 1, ceiling = NO_CEILING, ips: named = [] }: NewPool,
 ): Promise<Pool> {
   checkPoolName(name);
   if (!(warmingShare >= 0 && warmingShare <= 1)) {
     throw invalid('warmingShare', `warmingShare is ${warmingShare}; it must be from 0 to 1`);
   }
   checkCeiling(ceiling);
+  const ipIds = [...new Set(named)];
+  if (ipIds.length > MOST_IPS_PER_POOL) throw tooManyIps(name, 0);
   const { engine, keys, account } = tenant;
   const { redis } = engine.scripts;
   const id = engine.newId('pool');
+  let number = 0;
   return retryWhenContended(async () => {
-    const [nowMs, taken, count, counter] = await Promise.all([
+    const [nowMs, taken, count, counter, ips] = await Promise.all([
       nowOf(engine),
       redis.hget(keys.poolNames, name),
       redis.zcard(keys.pools),
       redis.get(keys.account),
+      Promise.all(ipIds.map((ipId) => loadIp(tenant, ipId))),
     ]);
-    if (taken) throw conflict(`there is a pool "${name}" already; choose another name`);
-    if (count >= MOST_POOLS) throw conflict(`an account has at most ${MOST_POOLS} pools; delete one first`);
+    if (taken) throw nameTaken(name);
+    if (count >= MOST_POOLS) {
+      throw conflict(`an account has at most ${MOST_POOLS} pools; delete one first`, {
+        reason: 'too_many_pools',
+      });
+    }
+    number ||= await nextNumber(engine);
     const pool: Pool = {
       rev: 1,
       id,
+      number,
       name,
       createdAtMs: nowMs,
       updatedAtMs: nowMs,
       warmingShare,
       ceiling,
       hold: null,
+      lastPlace: nowMs + ips.length,
     };
+    const joining = await Promise.all(
+      ips.map(async (ip, index) => {
+        const decision = decide.joinPool(ip, pool, 'the pool was created with it', nowMs, tenant.by);
+        return itemFor(tenant, ip, decision, await planOf(tenant, ip), nowMs, nowMs + 1 + index);
+      }),
+    );
+    const before = isDefault ? await redis.get(keys.defaultPool) : null;
     const item: Item = {
       // The account's own record is written with each new pool, so that two of one name, or the 101st, meet.
       check: [
@@ -79,6 +96,7 @@ export async function createPool(
         ['SET', keys.account, JSON.stringify({ rev: revOf(counter) + 1 })],
         ['SET', keys.pool(id), recordOf(1, pool)],
         ['HSET', keys.poolNames, name, id],
+        ['HSET', keys.poolNumbers, number, id],
         ['ZADD', keys.pools, nowMs, id],
         ...(isDefault ? [['SET', keys.defaultPool, id]] : []),
         changeEntry(tenant, nowMs, {
@@ -88,17 +106,36 @@ export async function createPool(
           because: 'the pool was created',
           by: tenant.by,
         }),
+        ...(isDefault ? [changeEntry(tenant, nowMs, defaultChange(before, id, tenant.by))] : []),
       ],
       publish: [],
     };
     // Before the pool, so that there is no moment in which it is not limited; nobody reads it until the pool exists.
     await writeGate(tenant, pool, nowMs);
-    const [applied] = await transact(engine.scripts, account, [item], { whole: true });
-    if (applied) return pool;
+    const applied = await transact(engine.scripts, account, [item, ...joining], { whole: true });
+    if (applied.every(Boolean)) return pool;
     await redis.del(keys.gate(id));
     return null;
   });
 }
+
+const nameTaken = (name: string) =>
+  conflict(`there is a pool "${name}" already; choose another name`, { reason: 'name_taken' });
+
+const tooManyIps = (name: string, count: number) =>
+  conflict(`pool "${name}" has ${count} IPs; ${MOST_IPS_PER_POOL} is the most a pool can have`, {
+    reason: 'pool_full',
+    pool: name,
+    ipCount: count,
+  });
+
+const defaultChange = (from: string | null, to: string | null, by: string): decide.Change => ({
+  what: 'defaultPool',
+  from,
+  to,
+  because: 'set by the operator',
+  by,
+});
 
 const revOf = (raw: string | null) => (raw ? (JSON.parse(raw) as { rev: number }).rev : 0);
 
@@ -107,21 +144,42 @@ function changeEntry({ keys }: Tenant, nowMs: number, change: decide.Change): st
   return ['XADD', keys.changes, 'MAXLEN', '~', '100000', '*', 'change', entry];
 }
 
-/** Finds a pool by id or by its exact name. @throws WarmlineError `not_found` */
-export async function getPool(tenant: Tenant, pool: string): Promise<Pool> {
+/** Finds a pool by id or by its exact name; by number, when it is given as one. @throws WarmlineError `not_found` */
+export async function getPool(tenant: Tenant, pool: string | number): Promise<Pool> {
+  const { keys } = tenant;
   const { redis } = tenant.engine.scripts;
   const raw =
-    (await redis.get(tenant.keys.pool(pool))) ??
-    (await redis.get(tenant.keys.pool((await redis.hget(tenant.keys.poolNames, pool)) ?? '-')));
+    typeof pool === 'number'
+      ? await redis.get(keys.pool((await redis.hget(keys.poolNumbers, String(pool))) ?? '-'))
+      : ((await redis.get(keys.pool(pool))) ??
+        (await redis.get(keys.pool((await redis.hget(keys.poolNames, pool)) ?? '-'))));
   if (!raw) throw notFound(`there is no pool "${pool}" in this account`, 'pool');
   return Pool.parse(JSON.parse(raw));
+}
+
+/** The pool of an exact name, whatever ids there are; `null` if there is none. */
+export async function findPoolByName({ engine, keys }: Tenant, name: string): Promise<Pool | null> {
+  const { redis } = engine.scripts;
+  const id = await redis.hget(keys.poolNames, name);
+  const raw = id ? await redis.get(keys.pool(id)) : null;
+  return raw ? Pool.parse(JSON.parse(raw)) : null;
 }
 
 export type PoolDescription = Pool & { ipCount: number; isDefault: boolean };
 
 export async function listPools(tenant: Tenant): Promise<PoolDescription[]> {
-  const ids = await tenant.engine.scripts.redis.zrange(tenant.keys.pools, '0', String(MOST_POOLS - 1));
-  return Promise.all(ids.map(async (id) => describePool(tenant, await getPool(tenant, id))));
+  const pools = await allPools(tenant);
+  return Promise.all(pools.map((pool) => describePool(tenant, pool)));
+}
+
+/** The records of all pools, in the order of their creation. */
+export async function allPools({ engine, keys }: Tenant): Promise<Pool[]> {
+  const { redis } = engine.scripts;
+  const ids = await redis.zrange(keys.pools, '0', String(MOST_POOLS - 1));
+  const records = ids.length === 0 ? [] : await redis.mget(ids.map(keys.pool));
+  return records
+    .flatMap((raw) => (raw ? [Pool.parse(JSON.parse(raw))] : []))
+    .sort((a, b) => a.createdAtMs - b.createdAtMs || a.number - b.number);
 }
 
 /** A pool with what its record does not say: how many IPs it has, and whether it is the default. */
@@ -146,29 +204,45 @@ async function changePool(
     nowMs: number,
   ) => Promise<{
     pool: Pool;
-    members: string[];
+    members: readonly string[];
     decideIp: (ip: DedicatedIp) => decide.Decision;
     changes: decide.Change[];
+    /** Whether something of all pools changes too (names, the default): then the account's own record is written. */
+    ofAccount?: { run: Item['run'] };
+    isDeleted?: boolean;
   } | null>,
 ): Promise<{ pool: Pool; ips: DedicatedIp[] }> {
   const { engine, keys, account } = tenant;
   return retryWhenContended(async () => {
+    // The account's record first: what is read after it and checked with it has not changed in between.
+    const counter = revOf(await engine.scripts.redis.get(keys.account));
     const [before, nowMs] = await Promise.all([getPool(tenant, poolName), nowOf(engine)]);
     const wanted = await plan(before, nowMs);
     if (!wanted) return { pool: before, ips: [] };
-    const after = { ...wanted.pool, rev: before.rev + 1, updatedAtMs: nowMs };
     const ips = await Promise.all(wanted.members.map((id) => loadIp(tenant, id)));
     const decisions = ips.map((ip) => ({ before: ip, decision: wanted.decideIp(ip) }));
     const changed = decisions.filter((one) => one.decision.ip !== one.before);
+    const firstPlace = Math.max(nowMs, before.lastPlace + 1);
     const items = await Promise.all(
-      changed.map(async ({ before: ip, decision }) =>
-        itemFor(tenant, ip, decision, await planOf(tenant, decision.ip), nowMs),
+      changed.map(async ({ before: ip, decision }, index) =>
+        itemFor(tenant, ip, decision, await planOf(tenant, decision.ip), nowMs, firstPlace + index),
       ),
     );
+    const after = {
+      ...wanted.pool,
+      rev: before.rev + 1,
+      updatedAtMs: nowMs,
+      lastPlace: firstPlace + changed.length,
+    };
+    const { ofAccount } = wanted;
     const own: Item = {
-      check: [[keys.pool(before.id), before.rev]],
+      check: [
+        [keys.pool(before.id), before.rev],
+        ...(ofAccount ? [[keys.account, counter] as [string, number]] : []),
+      ],
       run: [
-        ['SET', keys.pool(before.id), recordOf(after.rev, after)],
+        ...(wanted.isDeleted ? [] : [['SET', keys.pool(before.id), recordOf(after.rev, after)]]),
+        ...(ofAccount ? [['SET', keys.account, JSON.stringify({ rev: counter + 1 })], ...ofAccount.run] : []),
         ...wanted.changes.map((change) => changeEntry(tenant, nowMs, change)),
       ],
       publish: [],
@@ -178,13 +252,94 @@ async function changePool(
   });
 }
 
+/** Changes the name of a pool, or whether it is the default, or both in one step. At most one pool is the default. */
+export async function updatePool(
+  tenant: Tenant,
+  poolName: string,
+  { name, isDefault }: { name?: string | undefined; isDefault?: boolean | undefined },
+): Promise<Pool> {
+  if (name !== undefined) checkPoolName(name);
+  const { keys, by } = tenant;
+  const { redis } = tenant.engine.scripts;
+  const { pool } = await changePool(tenant, poolName, async (before) => {
+    const [holder, defaultPool] = await Promise.all([
+      name === undefined ? null : redis.hget(keys.poolNames, name),
+      redis.get(keys.defaultPool),
+    ]);
+    if (name !== undefined && holder && holder !== before.id) throw nameTaken(name);
+    const run: Item['run'] = [];
+    const changes: decide.Change[] = [];
+    if (name !== undefined && name !== before.name) {
+      run.push(['HDEL', keys.poolNames, before.name], ['HSET', keys.poolNames, name, before.id]);
+      changes.push({ what: 'pool', from: before.name, to: name, because: 'the pool was renamed', by });
+    }
+    if (isDefault !== undefined && isDefault !== (defaultPool === before.id)) {
+      run.push(isDefault ? ['SET', keys.defaultPool, before.id] : ['DEL', keys.defaultPool]);
+      changes.push(defaultChange(defaultPool, isDefault ? before.id : null, by));
+    }
+    if (run.length === 0) return null;
+    return {
+      pool: { ...before, name: name ?? before.name },
+      members: [],
+      decideIp: (ip) => ({ ip, changes: [] }),
+      changes,
+      ofAccount: { run },
+    };
+  });
+  return pool;
+}
+
+/** Its number, its IPs and their order stay. Its own name again changes nothing. */
+export const renamePool = (tenant: Tenant, poolName: string, name: string): Promise<Pool> =>
+  updatePool(tenant, poolName, { name });
+
+/** Makes a pool the default in the place of the one that was, or leaves the account without one. */
+export const setDefaultPool = (tenant: Tenant, poolName: string, isDefault: boolean): Promise<Pool> =>
+  updatePool(tenant, poolName, { isDefault });
+
+/** Its IPs leave it, and from under its hold; they stay on the account. */
+export async function deletePool(tenant: Tenant, poolName: string): Promise<void> {
+  const { keys, by } = tenant;
+  const { redis } = tenant.engine.scripts;
+  await changePool(tenant, poolName, async (pool, nowMs) => {
+    const because = 'the pool was deleted';
+    const wasDefault = (await redis.get(keys.defaultPool)) === pool.id;
+    return {
+      pool,
+      members: await membersOf(tenant, pool.id),
+      decideIp: (ip) =>
+        ip.pools.includes(pool.id) ? decide.leavePool(ip, pool.id, nowMs, by, because) : { ip, changes: [] },
+      changes: [
+        { what: 'pool', from: pool.name, to: null, because, by },
+        ...(wasDefault ? [{ ...defaultChange(pool.id, null, by), because }] : []),
+      ],
+      isDeleted: true,
+      ofAccount: {
+        run: [
+          ['DEL', keys.pool(pool.id), keys.gate(pool.id)],
+          ['HDEL', keys.poolNames, pool.name],
+          ['HDEL', keys.poolNumbers, pool.number],
+          ['ZREM', keys.pools, pool.id],
+          ...(wasDefault ? [['DEL', keys.defaultPool]] : []),
+        ],
+      },
+    };
+  });
+}
+
 /** Puts an IP into a pool; if it is there already nothing changes. */
-export const addIpToPool = (tenant: Tenant, poolName: string, ipId: string): Promise<DedicatedIp> =>
-  joinPool(tenant, poolName, ipId, (ip) => ({ ip, changes: [] }));
+export async function addIpToPool(tenant: Tenant, poolName: string, ipId: string): Promise<DedicatedIp> {
+  const { ips } = await addIpsToPool(tenant, poolName, [ipId]);
+  return ips[0]!;
+}
+
+/** Puts IPs into a pool, all of them or none; those that are in it already are no error and count once. */
+export const addIpsToPool = (tenant: Tenant, poolName: string, ipIds: readonly string[]) =>
+  joinPool(tenant, poolName, ipIds, (ip) => ({ ip, changes: [] }));
 
 /** Puts an IP into a pool and out of all others, in one step: at no moment is it in none of them or in two. */
-export const moveIpToPool = (tenant: Tenant, poolName: string, ipId: string): Promise<DedicatedIp> =>
-  joinPool(tenant, poolName, ipId, (ip, pool, nowMs) =>
+export async function moveIpToPool(tenant: Tenant, poolName: string, ipId: string): Promise<DedicatedIp> {
+  const { ips } = await joinPool(tenant, poolName, [ipId], (ip, pool, nowMs) =>
     ip.pools
       .filter((id) => id !== pool.id)
       .reduce<decide.Decision>(
@@ -195,49 +350,53 @@ export const moveIpToPool = (tenant: Tenant, poolName: string, ipId: string): Pr
         { ip, changes: [] },
       ),
   );
+  return ips[0]!;
+}
 
-/** @param before what happens to the IP before it joins */
+/** @param before what happens to an IP before it joins */
 async function joinPool(
   tenant: Tenant,
   poolName: string,
-  ipId: string,
+  ipIds: readonly string[],
   before: (ip: DedicatedIp, pool: Pool, nowMs: number) => decide.Decision,
-): Promise<DedicatedIp> {
-  const { redis } = tenant.engine.scripts;
-  const { ips } = await changePool(tenant, poolName, async (pool, nowMs) => {
-    const count = await redis.zcard(tenant.keys.poolIps(pool.id));
+): Promise<{ pool: Pool; ips: DedicatedIp[] }> {
+  return changePool(tenant, poolName, async (pool, nowMs) => {
+    const present = new Set(await membersOf(tenant, pool.id));
+    const members = [...new Set(ipIds)];
+    const newcomers = members.filter((id) => !present.has(id)).length;
+    if (newcomers > 0 && present.size + newcomers > MOST_IPS_PER_POOL) {
+      throw tooManyIps(pool.name, present.size);
+    }
     return {
       pool,
-      members: [ipId],
+      members,
       changes: [],
       decideIp: (ip) => {
-        if (!ip.pools.includes(pool.id) && count >= MOST_IPS_PER_POOL) {
-          throw conflict(
-            `pool "${pool.name}" has ${count} IPs; ${MOST_IPS_PER_POOL} is the most a pool can have`,
-          );
-        }
         const left = before(ip, pool, nowMs);
         const joined = decide.joinPool(left.ip, pool, 'the IP joined the pool', nowMs, tenant.by);
         return { ip: joined.ip, changes: [...left.changes, ...joined.changes] };
       },
     };
   });
-  return ips[0]!;
 }
 
 /** Takes an IP out of a pool. @throws WarmlineError `not_found` when it is not in it. */
 export async function removeIpFromPool(tenant: Tenant, poolName: string, ipId: string): Promise<DedicatedIp> {
-  const { ips } = await changePool(tenant, poolName, async (pool, nowMs) => ({
+  const { ips } = await removeIpsFromPool(tenant, poolName, [ipId]);
+  return ips[0]!;
+}
+
+/** Takes IPs out of a pool, all of them or none. @throws WarmlineError `not_found` when one is not in it. */
+export const removeIpsFromPool = (tenant: Tenant, poolName: string, ipIds: readonly string[]) =>
+  changePool(tenant, poolName, async (pool, nowMs) => ({
     pool,
-    members: [ipId],
+    members: [...new Set(ipIds)],
     changes: [],
     decideIp: (ip) => {
       if (!ip.pools.includes(pool.id)) throw notFound(`${ip.address} is not in pool "${pool.name}"`, 'ip');
       return decide.leavePool(ip, pool.id, nowMs, tenant.by);
     },
   }));
-  return ips[0]!;
-}
 
 /** Stops mail or progress of every IP of a pool at once, also of those that join it later. */
 export async function holdPool(tenant: Tenant, poolName: string, request: HoldRequest): Promise<Pool> {

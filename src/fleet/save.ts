@@ -3,6 +3,7 @@
  * changes and the indexes, as one item of one atomic script.
  */
 import type { Item } from '../redis/transact.ts';
+import { sortableAddress } from '../warmup/address.ts';
 import { type Decision, nextDueAt } from '../warmup/decide.ts';
 import { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { conflict } from '../warmup/errors.ts';
@@ -26,6 +27,7 @@ export const recordOf = (rev: number, { rev: _, ...rest }: { rev: number }) =>
 /**
  * @param before the record that the decision was made on; `null` for a new IP
  * @param plan the plan in force at the start of its warm-up, `null` if there was none
+ * @param joinedPlace its place in the order of a pool that it joins
  */
 export function itemFor(
   tenant: Tenant,
@@ -33,6 +35,7 @@ export function itemFor(
   decision: Decision,
   plan: Plan | null,
   nowMs: number,
+  joinedPlace = nowMs,
 ): Item {
   const { keys } = tenant;
   // Its address may belong to another IP by now, whose quota a late write would take away.
@@ -44,13 +47,14 @@ export function itemFor(
   const dueMs = nextDueAt(ip, nowMs);
   run.push(dueMs === null ? ['ZREM', keys.due, ip.id] : ['ZADD', keys.due, dueMs, ip.id]);
 
+  run.push(...indexChanges(tenant, before, ip));
   if (!before) {
     run.push(['HSET', keys.addresses, ip.address, ip.id], ['ZADD', keys.ips, ip.createdAtMs, ip.id]);
   }
   const oldPools = before?.pools ?? [];
   for (const pool of oldPools) if (!ip.pools.includes(pool)) run.push(['ZREM', keys.poolIps(pool), ip.id]);
   for (const pool of ip.pools) {
-    if (!oldPools.includes(pool)) run.push(['ZADD', keys.poolIps(pool), nowMs, ip.id]);
+    if (!oldPools.includes(pool)) run.push(['ZADD', keys.poolIps(pool), joinedPlace, ip.id]);
   }
   for (const change of decision.changes) {
     const entry = JSON.stringify({
@@ -85,6 +89,23 @@ export function itemFor(
     run,
     publish: [{ texts, quota, was: before ? scopesOf(before) : [], scopes: scopesOf(ip) }],
   };
+}
+
+/** In which lists by address an IP stands. One that was released is on its way out, and no longer on the account. */
+function listsOf({ keys }: Tenant, ip: DedicatedIp): string[] {
+  if (ip.status === 'cooldown' || ip.status === 'released') return [];
+  const warming = ip.status === 'warming' ? [keys.warming] : [];
+  return [keys.byAddress, ...warming, ...ip.subusers.map((id) => keys.subuserIps(id))];
+}
+
+function indexChanges(tenant: Tenant, before: DedicatedIp | null, ip: DedicatedIp): Item['run'] {
+  const member = `${sortableAddress(ip.address)}:${ip.id}`;
+  const was = before ? listsOf(tenant, before) : [];
+  const is = listsOf(tenant, ip);
+  return [
+    ...was.filter((list) => !is.includes(list)).map((list) => ['ZREM', list, member]),
+    ...is.filter((list) => !was.includes(list)).map((list) => ['ZADD', list, 0, member]),
+  ];
 }
 
 /** The published quota as a hash that anybody can read. `-1` is unlimited; instants are ISO 8601 in UTC. */

@@ -7,7 +7,7 @@ import { type Item, transact } from '../redis/transact.ts';
 import { advance, type Change } from '../warmup/decide.ts';
 import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { eachAccount } from './accounts.ts';
-import { parseIp, planOf } from './change.ts';
+import { keepPlan, parseIp, planOf, v3Plan } from './change.ts';
 import { type Engine, nowOf, type Tenant, tenantOf } from './engine.ts';
 import { sweepAllocations, sweepReturns } from './inventory.ts';
 import { itemFor } from './save.ts';
@@ -113,8 +113,12 @@ async function advanceBatch(tenant: Tenant, ids: string[], nowMs: number): Promi
       const before = parseIp(raw);
       // Another worker was faster; nothing is ever due again.
       if (before.status === 'released') continue;
-      const decision = advance(before, nowMs);
-      const item = itemFor(tenant, before, decision, await planOf(tenant, decision.ip), nowMs);
+      const ofItself = before.autoWarmup && before.status === 'provisioning' ? v3Plan(engine) : null;
+      const decision = advance(before, nowMs, ofItself);
+      const begins = ofItself && decision.ip.status === 'warming' ? keepPlan(tenant, ofItself) : null;
+      const plan = begins?.plan ?? (await planOf(tenant, decision.ip));
+      const item = itemFor(tenant, before, decision, plan, nowMs);
+      item.run.push(...(begins?.run ?? []));
       decided.push({ before, changes: decision.changes, item });
     } catch (error) {
       result.failed.push({ ip: id, error });

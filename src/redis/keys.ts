@@ -34,6 +34,12 @@ export function accountKeys(account: AccountRef) {
     addresses: `${prefix}addresses`,
     /** Sorted set: ids of the account's IPs by the instant of their creation; released ones leave it. */
     ips: `${prefix}ips`,
+    /** Sorted set without scores: `<address, sortable>:<ip id>` of the IPs that are on the account (not in cooldown). */
+    byAddress: `${prefix}by-address`,
+    /** Sorted set without scores: the same of those that warm up. */
+    warming: `${prefix}warming`,
+    /** Sorted set without scores: the same of those that carry the label of a subuser. */
+    subuserIps: (subuserId: string) => `${prefix}subuser-ips:${subuserId}`,
     /** Sorted set: ids by the next instant (ms of engine time) at which the worker has to look at them. */
     due: `${prefix}due`,
     /** String, JSON: the rows of a plan under their digest. */
@@ -46,6 +52,8 @@ export function accountKeys(account: AccountRef) {
     gate: (poolId: string) => `${prefix}gate:${poolId}`,
     /** Hash: name -> id of a pool. */
     poolNames: `${prefix}pool-names`,
+    /** Hash: number -> id of a pool. */
+    poolNumbers: `${prefix}pool-numbers`,
     /** Sorted set: ids of the pools by the order of their creation. */
     pools: `${prefix}pools`,
     /** String: id of the default pool. */
@@ -65,6 +73,8 @@ export const inventoryKeys = {
   entries: 'warmline:{inventory}:entries',
   /** Sorted set: free addresses by their place in the queue, longest free first. */
   free: 'warmline:{inventory}:free',
+  /** Sorted set: the free addresses of one region (empty: of none) by the same place. */
+  freeIn: (region: string) => `warmline:{inventory}:free-in:${region}`,
   /** String, a number: the last place given in that queue. */
   sequence: 'warmline:{inventory}:sequence',
   /** Sorted set: ids of allocations that are under way, by the real time at which they began. */
@@ -79,6 +89,8 @@ export const directoryKeys = {
   names: 'warmline:{directory}:names',
   /** Hash: id -> JSON of the account. */
   accounts: 'warmline:{directory}:accounts',
+  /** String, a number: the last number given to a pool or an account; numbers are never given twice. */
+  numbers: 'warmline:{directory}:numbers',
   /** Hash: SHA-256 of an API key -> JSON of its account and scopes. */
   apiKeys: 'warmline:{directory}:api-keys',
   /** String: SHA-256 of the key that the environment gave at the last start; the next start replaces it. */

@@ -22,6 +22,12 @@ export function canonicalAddress(text: string, param = 'ip'): string {
   return address.kind() === 'ipv6' ? (address as ipaddr.IPv6).toRFC5952String() : address.toString();
 }
 
+/** Addresses as texts that sort by value: IPv4 before IPv6, all of a family equally long. */
+export function sortableAddress(canonical: string): string {
+  const bytes = ipaddr.parse(canonical).toByteArray();
+  return `${bytes.length === 4 ? 4 : 6}${Buffer.from(bytes).toString('hex')}`;
+}
+
 /** The addresses of a list of addresses and CIDR ranges, each once. @throws WarmlineError `invalid` (param `addresses`) */
 export function expandAddresses(texts: readonly string[]): string[] {
   const all = new Set<string>();

@@ -3,7 +3,14 @@
  * goes unchanged into the account's stream, the log and the API. What the status forbids is a conflict, and says why.
  */
 import { checkDayStartsAt, checkZone } from './calendar.ts';
-import { type Ceiling, type DedicatedIp, type Hold, NO_CEILING, RECORD_VERSION } from './dedicated-ip.ts';
+import {
+  type Ceiling,
+  type DedicatedIp,
+  type Hold,
+  isOwnHold,
+  NO_CEILING,
+  RECORD_VERSION,
+} from './dedicated-ip.ts';
 import { conflict, invalid } from './errors.ts';
 import { mayFollow, type Status } from './lifecycle.ts';
 import { type Plan, planDigest } from './plan.ts';
@@ -26,9 +33,10 @@ function move(ip: DedicatedIp, to: Status, nowMs: number, because: string, by: s
   };
 }
 
-export type NewIp = Pick<DedicatedIp, 'id' | 'address' | 'region' | 'hostname' | 'bind' | 'leased'> & {
-  status: 'provisioning' | 'active';
-};
+export type NewIp = Pick<DedicatedIp, 'id' | 'address' | 'region' | 'hostname' | 'bind' | 'leased'> &
+  Partial<Pick<DedicatedIp, 'whitelabeled' | 'autoWarmup' | 'parentAssigned' | 'subusers'>> & {
+    status: 'provisioning' | 'active';
+  };
 
 export function create(given: NewIp, nowMs: number, by: string): Decision {
   const because =
@@ -39,6 +47,10 @@ export function create(given: NewIp, nowMs: number, by: string): Decision {
     ip: {
       version: RECORD_VERSION,
       rev: 0,
+      whitelabeled: true,
+      autoWarmup: false,
+      parentAssigned: true,
+      subusers: [],
       ...given,
       statusSinceMs: nowMs,
       createdAtMs: nowMs,
@@ -70,6 +82,7 @@ export function startWarmup(
   options: StartOptions,
   nowMs: number,
   by: string,
+  because = `warm-up started with plan ${plan.name}`,
 ): Decision {
   if (ip.status === 'warming') return unchanged(ip);
   if (ip.status === 'cooldown' || ip.status === 'released') {
@@ -89,7 +102,7 @@ export function startWarmup(
     );
   }
   const standing = settled(ip, nowMs);
-  const begun = move(standing.ip, 'warming', nowMs, `warm-up started with plan ${plan.name}`, by);
+  const begun = move(standing.ip, 'warming', nowMs, because, by);
   return {
     changes: [...standing.changes, ...begun.changes],
     ip: settlePause(
@@ -141,9 +154,22 @@ function settled(before: DedicatedIp, nowMs: number): Decision {
   return { ip, changes };
 }
 
-/** What is due at an instant: a hold that is over, a warm-up that is complete, a cooldown that has ended. */
-export function advance(before: DedicatedIp, nowMs: number): Decision {
+/** Is it time for the worker to start the warm-up by itself? Not while progress is on hold. */
+const startsByItself = (ip: DedicatedIp) =>
+  ip.status === 'provisioning' && ip.autoWarmup && !ip.holds.some((hold) => hold.advance);
+
+/**
+ * What is due at an instant: a hold that is over, a warm-up that begins or is complete, a cooldown that has ended.
+ * @param planOfItself the plan of a warm-up that begins by itself
+ */
+export function advance(before: DedicatedIp, nowMs: number, planOfItself: Plan | null = null): Decision {
   const { ip, changes } = settled(before, nowMs);
+  if (planOfItself && startsByItself(ip)) {
+    const options = { zone: 'UTC', burst: null, dayStartsAt: 'start', startDay: 1 };
+    const because = `it is provisioned, and set to warm up by itself with plan ${planOfItself.name}`;
+    const begun = startWarmup(ip, planOfItself, options, nowMs, 'engine', because);
+    return { ip: begun.ip, changes: [...changes, ...begun.changes] };
+  }
   if (
     ip.status === 'warming' &&
     ip.warmup &&
@@ -186,13 +212,13 @@ export function release(ip: DedicatedIp, cooldownMs: number, nowMs: number, by: 
   const standing = settled(ip, nowMs);
   const because = 'the IP was released';
   const resting = move(standing.ip, 'cooldown', nowMs, because, by);
-  const ofPools = standing.ip.holds.filter(({ scope }) => scope !== 'ip');
+  const ofPools = standing.ip.holds.filter((hold) => !isOwnHold(hold));
   return {
     ip: settlePause(
       {
         ...resting.ip,
         pools: [],
-        holds: standing.ip.holds.filter(({ scope }) => scope === 'ip'),
+        holds: standing.ip.holds.filter(isOwnHold),
         cooldown: { from: ip.status, sinceMs: nowMs, untilMs: nowMs + cooldownMs },
       },
       nowMs,
@@ -286,6 +312,11 @@ export function joinPool(
       status: ip.status,
     });
   }
+  if (!ip.whitelabeled) {
+    throw conflict(`${ip.address} has no reverse DNS, so it cannot join pool "${pool.name}"`, {
+      whitelabeled: false,
+    });
+  }
   const joined: Decision = {
     ip: { ...ip, pools: [...ip.pools, pool.id] },
     changes: [{ what: 'pool', from: null, to: pool.id, because, by }],
@@ -296,14 +327,17 @@ export function joinPool(
 }
 
 /** Takes an IP out of a pool, and from under its hold. */
-export function leavePool(ip: DedicatedIp, poolId: string, nowMs: number, by: string): Decision {
+export function leavePool(
+  ip: DedicatedIp,
+  poolId: string,
+  nowMs: number,
+  by: string,
+  because = 'the IP left the pool',
+): Decision {
   const resumed = resume(ip, poolId, nowMs, by);
   return {
     ip: { ...resumed.ip, pools: ip.pools.filter((id) => id !== poolId) },
-    changes: [
-      ...resumed.changes,
-      { what: 'pool', from: poolId, to: null, because: 'the IP left the pool', by },
-    ],
+    changes: [...resumed.changes, { what: 'pool', from: poolId, to: null, because, by }],
   };
 }
 
@@ -313,6 +347,51 @@ export function setCeiling(ip: DedicatedIp, ceiling: Ceiling, by: string): Decis
     changes: [{ what: 'ceiling', from: ip.ceiling, to: ceiling, because: 'set by the operator', by }],
   };
 }
+
+/** What a change of an IP may name; what is not named stays as it is. */
+export type IpUpdate = {
+  hostname?: string | null | undefined;
+  bind?: string | null | undefined;
+  labels?: Record<string, string> | undefined;
+  ceiling?: Partial<Ceiling> | undefined;
+  autoWarmup?: boolean | undefined;
+  parentAssigned?: boolean | undefined;
+  subusers?: string[] | undefined;
+  /** `false` stops its mail with a hold of its own, `true` lifts that. */
+  enabled?: boolean | undefined;
+};
+
+/** Several fields in one change, each with its line in the stream; those that stay the same have none. */
+export function update(before: DedicatedIp, given: IpUpdate, nowMs: number, by: string): Decision {
+  const { enabled, ceiling, ...rest } = given;
+  const fields = {
+    ...rest,
+    ...(ceiling === undefined ? {} : { ceiling: { ...before.ceiling, ...ceiling } }),
+  };
+  let ip = before;
+  const changes: Change[] = [];
+  for (const [what, to] of Object.entries(fields)) {
+    const from = before[what as keyof typeof fields];
+    if (to === undefined || isSame(from, to)) continue;
+    ip = { ...ip, [what]: to };
+    changes.push({ what, from, to, because: 'set by the operator', by });
+  }
+  const isDisabled = before.holds.some((held) => held.scope === 'v3' && isHeld(held, nowMs));
+  if (enabled === undefined || enabled !== isDisabled) return { ip, changes };
+  const switched = enabled ? resume(ip, 'v3', nowMs, by) : hold(ip, { ...DISABLED, by }, nowMs);
+  return { ip: switched.ip, changes: [...changes, ...switched.changes] };
+}
+
+/** Fields are texts, flags, or small objects of them, written in one order. */
+const isSame = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b);
+
+const DISABLED = {
+  scope: 'v3',
+  sending: true,
+  advance: false,
+  because: 'the IP was disabled',
+  untilMs: null,
+};
 
 /** An IP whose edges turn once a day is looked at each day while it warms up, and each five days afterwards. */
 const REPUBLISH_ACTIVE_MS = 5 * DAY_MS;
@@ -331,6 +410,7 @@ export function nextDueAt(ip: DedicatedIp, nowMs: number): number | null {
     case 'cooldown':
       return ip.cooldown?.untilMs ?? null;
     case 'provisioning':
+      if (startsByItself(ip)) return nowMs;
       return ends.length > 0 ? Math.min(...ends) : null;
     case 'released':
       return null;

@@ -13,7 +13,7 @@ const instantMs = z.number().int().nonnegative();
 const limit = z.number().int().positive().nullable();
 
 export const Hold = z.object({
-  /** `ip`, or the id of the pool whose hold this is. */
+  /** `ip`, `v3` (switched off there), or the id of the pool whose hold this is. */
   scope: z.string(),
   /** No mail. */
   sending: z.boolean(),
@@ -26,6 +26,9 @@ export const Hold = z.object({
   untilMs: instantMs.nullable(),
 });
 export type Hold = z.infer<typeof Hold>;
+
+/** Holds of the IP itself stay with it when it leaves its pools. */
+export const isOwnHold = ({ scope }: Pick<Hold, 'scope'>) => scope === 'ip' || scope === 'v3';
 
 /** A correction of progress in whole days. The edges of the days never move. */
 export const Adjustment = z.object({
@@ -76,6 +79,13 @@ export const DedicatedIp = z.object({
   /** From the operator's inventory (goes back there), or brought by the account (leaves with it). */
   leased: z.boolean(),
   labels: z.record(z.string(), z.string()),
+  /** It has reverse DNS. Only such an IP can be in a pool. */
+  whitelabeled: z.boolean().default(true),
+  /** The worker starts its warm-up as soon as it is provisioned. */
+  autoWarmup: z.boolean().default(false),
+  /** For the answers of the v3 dialect: does the parent account send from it, and the ids of the subusers that do. */
+  parentAssigned: z.boolean().default(true),
+  subusers: z.array(z.string()).default([]),
   ceiling: Ceiling,
   holds: z.array(Hold),
   /** Ids of its pools in the order in which it joined them; the last one is what v1 shows. */

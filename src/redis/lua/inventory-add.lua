@@ -3,6 +3,7 @@
 -- ARGV[1] 1: skip addresses that are known; 0: refuse everything if one is known
 -- ARGV[2..] pairs: address, its entry as JSON
 -- Returns { added, known addresses ... }; with 0 in ARGV[1] nothing is added when one is known.
+--- @include "inventory-queue"
 local known = {}
 for i = 2, #ARGV, 2 do
   if redis.call('HEXISTS', KEYS[1], ARGV[i]) == 1 then known[#known + 1] = ARGV[i] end
@@ -11,7 +12,7 @@ if #known > 0 and ARGV[1] == '0' then return { 0, unpack(known, 1, math.min(#kno
 local added = 0
 for i = 2, #ARGV, 2 do
   if redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1]) == 1 then
-    redis.call('ZADD', KEYS[2], redis.call('INCR', KEYS[3]), ARGV[i])
+    put_in_queue(KEYS[2], cjson.decode(ARGV[i + 1]), redis.call('INCR', KEYS[3]))
     added = added + 1
   end
 end

@@ -3,6 +3,7 @@
 -- KEYS[1] entries  KEYS[2] free  KEYS[3] pending  KEYS[4] journal  KEYS[5] sequence
 -- ARGV[1] id of the allocation   ARGV[2] confirm | undo
 -- Returns 1, or 0 when it was closed before.
+--- @include "inventory-queue"
 local journal = redis.call('HGET', KEYS[4], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 if not journal then return 0 end
@@ -19,7 +20,7 @@ for _, ip in ipairs(cjson.decode(journal).ips) do
   elseif ip.place then
     entry.state, entry.account, entry.ipId = 'free', nil, nil
     redis.call('HSET', KEYS[1], entry.address, cjson.encode(entry))
-    redis.call('ZADD', KEYS[2], ip.place, entry.address)
+    put_in_queue(KEYS[2], entry, ip.place)
   else
     redis.call('HDEL', KEYS[1], entry.address)
   end

@@ -3,6 +3,7 @@
 -- KEYS[1] entries  KEYS[2] free  KEYS[3] sequence
 -- ARGV[1] address   ARGV[2] id of the IP that held it
 -- Returns 1, or 0 when there was nothing to do.
+--- @include "inventory-queue"
 local raw = redis.call('HGET', KEYS[1], ARGV[1])
 if not raw then return 0 end
 local entry = cjson.decode(raw)
@@ -10,7 +11,7 @@ if entry.ipId ~= ARGV[2] then return 0 end
 if entry.leased then
   entry.state, entry.account, entry.ipId = 'free', nil, nil
   redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(entry))
-  redis.call('ZADD', KEYS[2], redis.call('INCR', KEYS[3]), ARGV[1])
+  put_in_queue(KEYS[2], entry, redis.call('INCR', KEYS[3]))
 else
   redis.call('HDEL', KEYS[1], ARGV[1])
 end

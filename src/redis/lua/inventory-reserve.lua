@@ -4,7 +4,9 @@
 -- ARGV[1] id of the allocation
 -- ARGV[2] JSON { account, parentId, by, status, ips: [{ ipId, entry? }] }
 --         An `entry` is an address that the account brings; without one the longest free address is taken.
+-- ARGV[3..] queues of single regions      warmline:{inventory}:free-in:<region>; none: the queue of all
 -- Returns { "ok", journal as JSON }, { "exhausted" } or { "known", address ... }; nothing is reserved then.
+--- @include "inventory-queue"
 local allocation = cjson.decode(ARGV[2])
 local known, wanted = {}, 0
 for _, ip in ipairs(allocation.ips) do
@@ -15,13 +17,30 @@ for _, ip in ipairs(allocation.ips) do
   end
 end
 if #known > 0 then return { 'known', unpack(known, 1, math.min(#known, 100)) } end
-if redis.call('ZCARD', KEYS[2]) < wanted then return { 'exhausted' } end
+
+local queues = {}
+for i = 3, #ARGV do queues[#queues + 1] = ARGV[i] end
+if #queues == 0 then queues[1] = KEYS[2] end
+local free = 0
+for _, queue in ipairs(queues) do free = free + redis.call('ZCARD', queue) end
+if free < wanted then return { 'exhausted' } end
+
+-- The address that was free longest in any of the queues, and its place.
+local function longest_free()
+  local address, place
+  for _, queue in ipairs(queues) do
+    local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
+    if first[1] and (not place or tonumber(first[2]) < place) then address, place = first[1], tonumber(first[2]) end
+  end
+  return address, place
+end
 
 for _, ip in ipairs(allocation.ips) do
   if not ip.entry then
-    local popped = redis.call('ZPOPMIN', KEYS[2])
-    ip.entry = cjson.decode(redis.call('HGET', KEYS[1], popped[1]))
-    ip.place = tonumber(popped[2])
+    local address, place = longest_free()
+    ip.entry = cjson.decode(redis.call('HGET', KEYS[1], address))
+    ip.place = place
+    take_from_queue(KEYS[2], ip.entry)
   end
   ip.entry.state = 'reserved'
   ip.entry.account = allocation.account
