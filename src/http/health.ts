@@ -1,24 +1,44 @@
 /** Is the process alive, and can it serve? For supervisors and load balancers, so no key is asked for. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
 import type { Engine } from '../fleet/engine.ts';
 import { clockKeys } from '../redis/keys.ts';
+import type { RouteDocs } from './openapi.ts';
 
 export type Readiness = { ok: boolean; problems: string[] };
 
 /** A probe waits a second or two itself: no answer within this is an answer. Real time. */
 const ANSWERS_WITHIN_MS = 1_500;
 
+const ALIVE: RouteDocs = {
+  summary: 'Is the process alive',
+  id: 'isAlive',
+  answers: { 200: z.strictObject({ ok: z.literal(true) }) },
+};
+const ReadyAnswer = z
+  .strictObject({
+    ok: z.boolean(),
+    problems: z.array(z.string()).describe('What is wrong, in sentences.'),
+    workerIsRunning: z.boolean().optional().describe('Where the worker runs in the same process.'),
+  })
+  .meta({ id: 'Readiness' });
+const READY: RouteDocs = {
+  summary: 'Can it serve',
+  id: 'isReady',
+  answers: { 200: ReadyAnswer, 503: ReadyAnswer },
+};
+
 export function registerHealth(
   app: FastifyInstance,
   ready: () => Promise<Readiness>,
   workerIsRunning: (() => boolean) | undefined,
 ): void {
-  const open = { config: { scope: 'nobody', quiet: true } } as const;
+  const open = { scope: 'nobody', quiet: true } as const;
 
-  app.get('/healthz', open, async () => ({ ok: true }));
+  app.get('/healthz', { config: { ...open, docs: ALIVE } }, async () => ({ ok: true }));
 
-  app.get('/readyz', open, async (_request, reply) => {
+  app.get('/readyz', { config: { ...open, docs: READY } }, async (_request, reply) => {
     const { ok, problems } = await inTime(ready);
     const worker = workerIsRunning ? { workerIsRunning: workerIsRunning() } : {};
     return reply.code(ok ? 200 : 503).send({ ok, problems, ...worker });

@@ -6,33 +6,71 @@ import { tenantOf } from '../fleet/engine.ts';
 import { addToInventory, bringIps, type InventoryEntry, listInventory } from '../fleet/inventory.ts';
 import { invalid } from '../warmup/errors.ts';
 import { flag, list, oneOf, parse, parseQuery, text, wholeNumberText } from '../wire/parse.ts';
+import { IpShape, pageShape } from '../wire/shapes.ts';
 import { ipOf, page } from '../wire/v1.ts';
 import type { Context } from './context.ts';
+import type { RouteDocs } from './openapi.ts';
 
 const AddBody = z.strictObject({
-  addresses: list(text(100), 4096, 'addresses and ranges'),
-  region: text(64).nullable().optional(),
-  hostname: text(253).nullable().optional(),
-  bind: text(100).nullable().optional(),
-  whitelabeled: flag().optional(),
-  /** Name or id: the addresses are put on this account at once. */
-  account: text(64).nullable().optional(),
-  status: oneOf(['provisioning', 'active']).optional(),
-  leased: flag().optional(),
+  addresses: list(text(100), 4096, 'addresses and ranges').describe('Addresses and CIDR ranges.'),
+  region: text(64).nullable().optional().describe('Where they are.'),
+  hostname: text(253).nullable().optional().describe('What EHLO says; for a single address.'),
+  bind: text(100).nullable().optional().describe('The local address behind a NAT; for a single address.'),
+  whitelabeled: flag().optional().describe('It has a reverse name of its own; true unless said.'),
+  account: text(64).nullable().optional().describe('Puts them on this account at once, by its name or id.'),
+  status: oneOf(['provisioning', 'active']).optional().describe('`active` is warm already; with an account.'),
+  leased: flag().optional().describe('They go back to the inventory one day; with an account.'),
 });
 
 const ListQuery = z.strictObject({
-  limit: wholeNumberText(1, 1000).default(1000),
+  limit: wholeNumberText(1, 1000).default(1000).describe('About how many a page has.'),
   cursor: z
     .string()
     .regex(/^\d{1,20}$/, { error: 'is not a cursor; give back the nextCursor of the page before' })
-    .default('0'),
+    .default('0')
+    .describe('The `nextCursor` of the page before.'),
 });
 
-export function registerInventory(app: FastifyInstance, { engine, countedFor }: Context): void {
-  const operator = { config: { scope: 'admin' } } as const;
+const EntryShape = z
+  .strictObject({
+    address: z.string(),
+    region: z.string().nullable(),
+    hostname: z.string().nullable().describe('What EHLO says.'),
+    bind: z.string().nullable().describe('The local address to bind when it is another one.'),
+    leased: z.boolean(),
+    whitelabeled: z.boolean(),
+    state: z.enum(['free', 'reserved', 'held']),
+    account: z.string().nullable().describe('The id of the account that has it.'),
+    ipId: z.string().nullable().describe('Its id there.'),
+  })
+  .meta({ id: 'InventoryEntry', description: "One of the operator's addresses." });
 
-  app.post('/v1/inventory', operator, async (request, reply) => {
+const ADD: RouteDocs = {
+  summary: 'Add addresses, to the inventory or to an account at once',
+  id: 'addToInventory',
+  body: AddBody,
+  answers: {
+    201: z
+      .strictObject({
+        added: z.number().int().nonnegative(),
+        account: z.string().optional().describe('Where they were put.'),
+        data: z.array(IpShape).optional().describe('The IPs that the account has now.'),
+      })
+      .meta({ id: 'InventoryAdded' }),
+  },
+  refusals: [404, 409],
+  example: { addresses: ['203.0.113.0/28', '2001:db8::5'], region: 'eu' },
+};
+const LIST: RouteDocs = {
+  summary: 'List the inventory',
+  description: 'It has no order; a page has about `limit` entries.',
+  id: 'listInventory',
+  query: ListQuery,
+  answers: { 200: pageShape('InventoryPage', EntryShape) },
+};
+
+export function registerInventory(app: FastifyInstance, { engine, countedFor }: Context): void {
+  app.post('/v1/inventory', { config: { scope: 'admin', docs: ADD } }, async (request, reply) => {
     const { account: named, status, leased, ...given } = parse(AddBody, request.body);
     if (named == null) {
       if (status !== undefined)
@@ -53,7 +91,7 @@ export function registerInventory(app: FastifyInstance, { engine, countedFor }: 
   });
 
   /** `limit` is what a page has about: the inventory has no order, and the store hands it out in handfuls. */
-  app.get('/v1/inventory', operator, async (request) => {
+  app.get('/v1/inventory', { config: { scope: 'admin', docs: LIST } }, async (request) => {
     const { limit, cursor } = parseQuery(ListQuery, request.query);
     const entries: InventoryEntry[] = [];
     let next = cursor;
@@ -66,7 +104,7 @@ export function registerInventory(app: FastifyInstance, { engine, countedFor }: 
   });
 }
 
-const entryOf = ({ account, ipId, ...entry }: InventoryEntry) => ({
+const entryOf = ({ account, ipId, ...entry }: InventoryEntry): z.output<typeof EntryShape> => ({
   ...entry,
   account: account ?? null,
   ipId: ipId ?? null,

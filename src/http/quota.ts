@@ -9,17 +9,59 @@ import { getPool, membersOf } from '../fleet/pools.ts';
 import type { TakeAnswer } from '../redis/limiter.ts';
 import { invalid } from '../warmup/errors.ts';
 import { instant, parse } from '../wire/parse.ts';
-import { ipQuotaOf, type PoolQuota, REFUND_BODY, sumOf, TAKE_BODY, takeRequestOf } from '../wire/quota.ts';
+import {
+  IpQuotaShape,
+  ipQuotaOf,
+  type PoolQuota,
+  PoolQuotaShape,
+  REFUND_BODY,
+  RefundAnswerShape,
+  sumOf,
+  TAKE_BODY,
+  TakeAnswerShape,
+  takeRequestOf,
+} from '../wire/quota.ts';
 import type { Context } from './context.ts';
+import type { RouteDocs } from './openapi.ts';
 import { ipNamed } from './v1/named.ts';
+
+const TAKE: RouteDocs = {
+  summary: 'Take sends before sending them',
+  description:
+    'One send is one recipient. The count may be spread over several IPs of the pool; all or nothing unless `partial`.',
+  id: 'takeQuota',
+  body: TAKE_BODY,
+  answers: { 200: TakeAnswerShape },
+  refusals: [404],
+  example: { pool: 'Transactional', count: 3 },
+};
+const REFUND: RouteDocs = {
+  summary: 'Give back what was taken and not sent',
+  description:
+    'A receipt is credited at most once: to the day in the same day, to the hour in the same hour.',
+  id: 'refundQuota',
+  body: REFUND_BODY,
+  answers: { 200: RefundAnswerShape },
+  example: { refunds: [{ receipt: '...', count: 1 }] },
+};
+const PEEK_IP: RouteDocs = {
+  summary: 'What an IP may send now; looking takes nothing',
+  id: 'getDedicatedIpQuota',
+  answers: { 200: IpQuotaShape },
+};
+const PEEK_POOL: RouteDocs = {
+  summary: 'What a pool may send now; looking takes nothing',
+  id: 'getPoolQuota',
+  answers: { 200: PoolQuotaShape },
+};
 
 export function registerQuota(
   app: FastifyInstance,
   { receiptSecret, callerOf, tenantOf, limiterOf, countedFor }: Context,
 ): void {
-  const sends = { config: { scope: 'send', quiet: true } } as const;
+  const sends = { scope: 'send', quiet: true } as const;
 
-  app.post('/v1/quota/take', sends, async (request) => {
+  app.post('/v1/quota/take', { config: { ...sends, docs: TAKE } }, async (request) => {
     const asked = takeRequestOf(parse(TAKE_BODY, request.body));
     const { account } = callerOf(request);
     const sign = signerOf(receiptSecret, account.id);
@@ -30,7 +72,7 @@ export function registerQuota(
     };
   });
 
-  app.post('/v1/quota/refund', sends, async (request) => {
+  app.post('/v1/quota/refund', { config: { ...sends, docs: REFUND } }, async (request) => {
     const { refunds } = parse(REFUND_BODY, request.body);
     const { account } = callerOf(request);
     const sign = signerOf(receiptSecret, account.id);
@@ -47,14 +89,19 @@ export function registerQuota(
     return limiterOf(account).refund(verified);
   });
 
-  app.get<{ Params: { id: string } }>('/v1/dedicated-ips/:id/quota', async (request) => {
-    const tenant = tenantOf(request);
-    const ip = await getIp(tenant, ipNamed(request.params.id));
-    return ipQuotaOf(ip, await countedFor(tenant, ip));
-  });
+  app.get<{ Params: { id: string } }>(
+    '/v1/dedicated-ips/:id/quota',
+    { config: { docs: PEEK_IP } },
+    async (request) => {
+      const tenant = tenantOf(request);
+      const ip = await getIp(tenant, ipNamed(request.params.id));
+      return ipQuotaOf(ip, await countedFor(tenant, ip));
+    },
+  );
 
   app.get<{ Params: { poolId: string } }>(
     '/v1/dedicated-ips/pools/:poolId/quota',
+    { config: { docs: PEEK_POOL } },
     async (request): Promise<PoolQuota> => {
       const tenant = tenantOf(request);
       const { id, name } = await getPool(tenant, request.params.poolId);

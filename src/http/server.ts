@@ -18,6 +18,7 @@ import { createContext } from './context.ts';
 import { answerErrors, answerTo, refuseBadHttp, send } from './errors.ts';
 import { checkReady, type Readiness, registerHealth } from './health.ts';
 import { registerInventory } from './inventory.ts';
+import { collectRoutes, registerOpenApi } from './openapi.ts';
 import { registerQuota } from './quota.ts';
 import { registerTestClock } from './test-clock.ts';
 import { registerDedicatedIps } from './v1/dedicated-ips.ts';
@@ -67,6 +68,7 @@ export async function createApi({
     },
   });
 
+  const routes = collectRoutes(app);
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
@@ -85,6 +87,7 @@ export async function createApi({
   });
 
   const context = createContext(engine, await receiptSecret(engine));
+  registerOpenApi(app, routes);
   registerHealth(app, ready, workerIsRunning);
   registerQuota(app, context);
   registerTestClock(app, context);

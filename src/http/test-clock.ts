@@ -7,14 +7,37 @@ import { nowOf } from '../fleet/engine.ts';
 import { advanceTo, checkTestClock } from '../fleet/test-clock.ts';
 import { invalid } from '../warmup/errors.ts';
 import { anyText, flag, instant, instantMs, parse } from '../wire/parse.ts';
+import { ClockChangeShape } from '../wire/shapes.ts';
 import { changeOf } from '../wire/v1.ts';
 import type { Context } from './context.ts';
+import type { RouteDocs } from './openapi.ts';
 
 const AdvanceBody = z.strictObject({
-  by: anyText('an ISO 8601 duration (example: P1D)').optional(),
-  to: instantMs().optional(),
-  work: flag().default(true),
+  by: anyText('an ISO 8601 duration (example: P1D)').optional().describe('How far, as an ISO 8601 duration.'),
+  to: instantMs().optional().describe('Or to which instant.'),
+  work: flag()
+    .default(true)
+    .describe('Do the work that falls due on the way; `false` is as if no worker ran.'),
 });
+
+const now = z.iso.datetime({ offset: true }).describe('The time of the whole engine.');
+const READ: RouteDocs = {
+  summary: 'What time the test clock shows',
+  id: 'getTestClock',
+  answers: { 200: z.strictObject({ now }).meta({ id: 'TestClock' }) },
+  refusals: [409],
+};
+const ADVANCE: RouteDocs = {
+  summary: 'Move the time of the whole engine forward',
+  description: 'Does all work that falls due on the way, instant by instant, and then answers.',
+  id: 'advanceTestClock',
+  body: AdvanceBody,
+  answers: {
+    200: z.strictObject({ now, changes: z.array(ClockChangeShape) }).meta({ id: 'TestClockAdvanced' }),
+  },
+  refusals: [409],
+  example: { by: 'P1D' },
+};
 
 /** A warm-up takes weeks; whoever wants centuries has mistaken the unit, and would wait long for the answer. */
 const MOST_YEARS_AT_ONCE = 10;
@@ -22,12 +45,12 @@ const MOST_YEARS_AT_ONCE = 10;
 export function registerTestClock(app: FastifyInstance, { engine }: Context): void {
   const inTurn = oneAfterTheOther();
 
-  app.get('/v1/test-clock', async () => {
+  app.get('/v1/test-clock', { config: { docs: READ } }, async () => {
     checkTestClock(engine);
     return { now: instant(await nowOf(engine)) };
   });
 
-  app.post('/v1/test-clock/advance', { config: { scope: 'admin' } }, async (request) => {
+  app.post('/v1/test-clock/advance', { config: { scope: 'admin', docs: ADVANCE } }, async (request) => {
     checkTestClock(engine);
     const body = parse(AdvanceBody, request.body);
     return inTurn(async () => {

@@ -73,7 +73,8 @@ export function wholeNumberText(least: number, most: number) {
     .string(rule)
     .regex(/^\d{1,10}$/, rule)
     .transform(Number)
-    .refine((value) => value >= least && value <= most, rule);
+    .refine((value) => value >= least && value <= most, rule)
+    .meta({ type: 'integer', minimum: least, maximum: most });
 }
 
 export function text(most = 255) {
@@ -109,7 +110,8 @@ export const instantMs = () => {
   return z
     .string(rule)
     .refine((written) => Number.isFinite(readInstant(written)), rule)
-    .transform(readInstant);
+    .transform(readInstant)
+    .meta({ format: 'date-time' });
 };
 
 function readInstant(written: string): number {

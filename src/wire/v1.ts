@@ -24,6 +24,7 @@ import {
   wholeNumber,
   wholeNumberText,
 } from './parse.ts';
+import type { HoldShape, IpShape, LedgerShape, PoolShape, ScheduleShape, WarmupShape } from './shapes.ts';
 
 // ---- what clients ask for
 
@@ -35,24 +36,32 @@ const MOST_SENDS = 1_000_000_000;
 export const NoBody = z.strictObject({}).optional();
 
 export const PageQuery = z.strictObject({
-  limit: wholeNumberText(1, MOST_PER_PAGE).default(MOST_PER_PAGE),
-  cursor: text(200).optional(),
+  limit: wholeNumberText(1, MOST_PER_PAGE).default(MOST_PER_PAGE).describe('How many a page has at most.'),
+  cursor: text(200).optional().describe('The `nextCursor` of the page before.'),
 });
 
 export const ListIpsQuery = PageQuery.extend({
-  status: oneOf(STATUSES).optional(),
-  /** Id or name. */
-  pool: text(200).optional(),
-  address: text(100).optional(),
+  status: oneOf(STATUSES).optional().describe('Only those in this status.'),
+  pool: text(200).optional().describe('Only those of this pool, by its id or its name.'),
+  address: text(100).optional().describe('Only the one with this address, in any spelling.'),
 });
 
 const StartBody = z
   .strictObject({
-    plan: anyText('the name of a plan (example: fourteen-day+sendgrid-hourly)').optional(),
-    zone: anyText('an IANA time zone (example: Europe/Berlin)').optional(),
-    burst: wholeNumber(1, MOST_SENDS).nullable().optional(),
-    dayStartsAt: anyText('"start" or HH:MM (example: 04:00)').optional(),
-    startDay: wholeNumber(1, 400).optional(),
+    plan: anyText('the name of a plan (example: fourteen-day+sendgrid-hourly)')
+      .optional()
+      .describe('Schedules enforced together, joined with +; the tightest limit binds.'),
+    zone: anyText('an IANA time zone (example: Europe/Berlin)')
+      .optional()
+      .describe('Whose clock turns the days; UTC unless said.'),
+    burst: wholeNumber(1, MOST_SENDS)
+      .nullable()
+      .optional()
+      .describe('Most sends at once; 1 is an even drip, `null` the whole hourly cap.'),
+    dayStartsAt: anyText('"start" or HH:MM (example: 04:00)')
+      .optional()
+      .describe('When a day turns: `start`, or a time of day.'),
+    startDay: wholeNumber(1, 400).optional().describe('The warm-up day to begin with.'),
   })
   .optional();
 export const START_BODY = StartBody;
@@ -66,10 +75,10 @@ export function checkStart(body: z.output<typeof StartBody>) {
 
 export const HoldBody = z
   .strictObject({
-    sending: flag().default(true),
-    advance: flag().default(true),
-    because: text(500).default('no reason was given'),
-    until: instantMs().nullable().default(null),
+    sending: flag().default(true).describe('No mail.'),
+    advance: flag().default(true).describe('No progress: the warm-up day stays.'),
+    because: text(500).default('no reason was given').describe('Why; it goes into the log and the stream.'),
+    until: instantMs().nullable().default(null).describe('Until when; `null` is until somebody resumes it.'),
   })
   .prefault({});
 
@@ -98,7 +107,7 @@ export const CreatePoolBody = z.strictObject({
 });
 
 /** `ipId` may be an address too. */
-export const AddIpBody = z.strictObject({ ipId: text(100) });
+export const AddIpBody = z.strictObject({ ipId: text(100).describe('The id of an IP, or its address.') });
 
 // ---- what they get
 
@@ -113,7 +122,7 @@ export type Counted = {
 type Sent = { fromMs: number; sends: number };
 
 /** @param plan the rows in force since the start of its warm-up; `null` leaves the schedule out, as in lists */
-export function ipOf(ip: DedicatedIp, counted: Counted, plan: Plan | null = null) {
+export function ipOf(ip: DedicatedIp, counted: Counted, plan: Plan | null = null): z.output<typeof IpShape> {
   const { nowMs } = counted;
   return {
     id: ip.id,
@@ -122,7 +131,7 @@ export function ipOf(ip: DedicatedIp, counted: Counted, plan: Plan | null = null
     poolId: ip.pools.at(-1) ?? null,
     poolIds: ip.pools,
     hold: holdOf(shownHold(ip, nowMs)),
-    holds: holdsOf(ip, nowMs).map(holdOf),
+    holds: holdsOf(ip, nowMs).flatMap((hold) => holdOf(hold) ?? []),
     warmup: warmupOf(ip, counted),
     ...(ip.warmup && plan ? { warmingSchedule: scheduleOf(plan) } : {}),
     ceiling: ip.ceiling,
@@ -144,7 +153,7 @@ const holdsOf = (ip: DedicatedIp, nowMs: number) => ip.holds.filter((hold) => is
 /** Of several holds the one that matters most: what stops mail, and stops it longest. */
 const shownHold = (ip: DedicatedIp, nowMs: number) => sendingHold(ip, nowMs) ?? holdsOf(ip, nowMs)[0] ?? null;
 
-export function holdOf(hold: Hold | null) {
+export function holdOf(hold: Hold | null): z.output<typeof HoldShape> | null {
   if (!hold) return null;
   const { sending, advance, because, by, scope } = hold;
   return {
@@ -158,7 +167,7 @@ export function holdOf(hold: Hold | null) {
   };
 }
 
-function warmupOf(ip: DedicatedIp, counted: Counted) {
+function warmupOf(ip: DedicatedIp, counted: Counted): z.output<typeof WarmupShape> {
   const { warmup } = ip;
   const day = dayReached(ip, counted.nowMs);
   return {
@@ -227,7 +236,7 @@ function lastUsedMs({ counter, sent }: Counted): number | null {
 }
 
 /** The whole table of a plan, day by day. */
-export function scheduleOf(plan: Plan) {
+export function scheduleOf(plan: Plan): z.output<typeof ScheduleShape> {
   const totalDays = plan.days.length;
   return {
     totalDays,
@@ -244,7 +253,7 @@ export function scheduleOf(plan: Plan) {
 }
 
 /** What was sent by day and by hour, the running ones with it; oldest first. */
-export function ledgerOf(ip: DedicatedIp, { counter, sent }: Counted) {
+export function ledgerOf(ip: DedicatedIp, { counter, sent }: Counted): z.output<typeof LedgerShape> {
   const running = (fromMs = 0, sends = 0) => (sends > 0 ? [{ fromMs, sends }] : []);
   const { state } = counter ?? {};
   const rows = (entries: Sent[]) => entries.map(({ fromMs, sends }) => ({ from: instant(fromMs), sends }));
@@ -268,7 +277,7 @@ type PoolRecord = {
   updatedAtMs: number;
 };
 
-export function poolOf(pool: PoolRecord, nowMs: number) {
+export function poolOf(pool: PoolRecord, nowMs: number): z.output<typeof PoolShape> {
   const { id, name, isDefault, ipCount, warmingShare, ceiling, hold } = pool;
   return {
     id,

@@ -6,6 +6,7 @@ import { DEFAULT_ACCOUNT, replaceEnvironmentKey, type Scope } from '../../src/fl
 import { type ApiOptions, createApi } from '../../src/http/server.ts';
 import { directoryKeys } from '../../src/redis/keys.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
+import { mistakesIn } from './described.ts';
 
 /** The instant of the example in the published documents. */
 export const CARD = Date.UTC(2026, 0, 10, 10);
@@ -64,6 +65,10 @@ export async function startApi(
         },
         ...(body === undefined ? {} : { payload: typeof body === 'string' ? body : JSON.stringify(body) }),
       });
+      // What the document says about this answer must be true of it.
+      const { statusCode: status, body: text } = response;
+      const mistakes = method === 'HEAD' ? [] : await mistakesIn(app, { method, url, status, body: text });
+      if (mistakes.length > 0) throw new Error(mistakes.join('\n'));
       const isJson =
         response.body !== '' && String(response.headers['content-type']).startsWith('application/json');
       return {

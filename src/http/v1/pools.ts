@@ -12,22 +12,54 @@ import {
   removeIpFromPool,
 } from '../../fleet/pools.ts';
 import { parse, parseQuery } from '../../wire/parse.ts';
+import { IpShape, PoolPage, PoolShape } from '../../wire/shapes.ts';
 import { AddIpBody, CreatePoolBody, PageQuery, page, poolOf } from '../../wire/v1.ts';
 import type { Context } from '../context.ts';
 import { cursorAfter, readCursor } from '../cursor.ts';
+import type { RouteDocs } from '../openapi.ts';
 import { describeIp } from './dedicated-ips.ts';
 import { ipNamed } from './named.ts';
+
+const CREATE: RouteDocs = {
+  summary: 'Create a pool',
+  description: 'A new default takes the flag from the old one.',
+  id: 'createPool',
+  body: CreatePoolBody,
+  answers: { 201: PoolShape },
+  refusals: [409],
+  example: { name: 'Transactional', isDefault: true },
+};
+const LIST: RouteDocs = {
+  summary: 'List pools, oldest first',
+  id: 'listPools',
+  query: PageQuery,
+  answers: { 200: PoolPage },
+};
+const GET: RouteDocs = { summary: 'One pool', id: 'getPool', answers: { 200: PoolShape } };
+const ADD_IP: RouteDocs = {
+  summary: 'Put an IP into a pool, and out of any other',
+  id: 'addIpToPool',
+  body: AddIpBody,
+  answers: { 200: IpShape },
+  refusals: [409],
+  example: { ipId: 'ip_xxxxx' },
+};
+const REMOVE_IP: RouteDocs = {
+  summary: 'Take an IP out of a pool',
+  id: 'removeIpFromPool',
+  answers: { 204: null },
+};
 
 export function registerPools(app: FastifyInstance, context: Context): void {
   const { engine, tenantOf } = context;
 
-  app.post('/v1/dedicated-ips/pools', async (request, reply) => {
+  app.post('/v1/dedicated-ips/pools', { config: { docs: CREATE } }, async (request, reply) => {
     const tenant = tenantOf(request);
     const pool = await createPool(tenant, parse(CreatePoolBody, request.body));
     return reply.code(201).send(await wire(tenant, pool));
   });
 
-  app.get('/v1/dedicated-ips/pools', async (request) => {
+  app.get('/v1/dedicated-ips/pools', { config: { docs: LIST } }, async (request) => {
     const { limit, cursor } = parseQuery(PageQuery, request.query);
     const [pools, nowMs] = await Promise.all([listPools(tenantOf(request)), nowOf(engine)]);
     // An account has at most 100 pools, so a page is cut out of all of them.
@@ -43,21 +75,30 @@ export function registerPools(app: FastifyInstance, context: Context): void {
     );
   });
 
-  app.get<{ Params: { poolId: string } }>('/v1/dedicated-ips/pools/:poolId', async (request) => {
-    const tenant = tenantOf(request);
-    return wire(tenant, await getPool(tenant, request.params.poolId));
-  });
+  app.get<{ Params: { poolId: string } }>(
+    '/v1/dedicated-ips/pools/:poolId',
+    { config: { docs: GET } },
+    async (request) => {
+      const tenant = tenantOf(request);
+      return wire(tenant, await getPool(tenant, request.params.poolId));
+    },
+  );
 
-  app.post<{ Params: { poolId: string } }>('/v1/dedicated-ips/pools/:poolId/ips', async (request) => {
-    const { ipId } = parse(AddIpBody, request.body);
-    const tenant = tenantOf(request);
-    const pool = await getPool(tenant, request.params.poolId);
-    const ip = await moveIpToPool(tenant, pool.id, await findIpId(tenant, ipNamed(ipId)));
-    return describeIp(context, tenant, ip);
-  });
+  app.post<{ Params: { poolId: string } }>(
+    '/v1/dedicated-ips/pools/:poolId/ips',
+    { config: { docs: ADD_IP } },
+    async (request) => {
+      const { ipId } = parse(AddIpBody, request.body);
+      const tenant = tenantOf(request);
+      const pool = await getPool(tenant, request.params.poolId);
+      const ip = await moveIpToPool(tenant, pool.id, await findIpId(tenant, ipNamed(ipId)));
+      return describeIp(context, tenant, ip);
+    },
+  );
 
   app.delete<{ Params: { poolId: string; ipId: string } }>(
     '/v1/dedicated-ips/pools/:poolId/ips/:ipId',
+    { config: { docs: REMOVE_IP } },
     async (request, reply) => {
       const tenant = tenantOf(request);
       const pool = await getPool(tenant, request.params.poolId);
