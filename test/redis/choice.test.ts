@@ -564,6 +564,16 @@ describe('the choice of a pool', () => {
     expect((await limiter.take({ count: 19, partial: true })).granted).toMatchObject([{ ip: last }]);
     expect(await limiter.take({})).toMatchObject({ allowed: false, retryAfterMs: HOUR_MS });
   });
+
+  test('counts an IP once that is named by its address and by its id', async () => {
+    await fleet.reset();
+    const ip = await fleet.warming();
+    const among = [ip.address, ip.id];
+    expect(await fleet.limiter.take({ among, count: 40 })).toMatchObject({ allowed: false });
+    expect((await fleet.limiter.take({ among, count: 40, partial: true })).granted).toMatchObject([
+      { count: 20 },
+    ]);
+  });
 });
 
 describe('what a choice costs', () => {

@@ -112,12 +112,13 @@ local function is_member(c)
   return string.find(',' .. pools .. ',', ',' .. scope .. ',', 1, true) ~= nil
 end
 
--- The IPs that the caller named: those with room in the order of choice, and the others.
+-- The IPs that the caller named, each once: those with room in the order of choice, and the others.
 local function among()
-  local list, waiting = {}, {}
+  local list, waiting, seen = {}, {}, {}
   for i = 7, #ARGV do
     local address = ARGV[i]
-    local c = load(address)
+    local c = not seen[address] and load(address)
+    seen[address] = true
     if c and is_member(c) and (ARGV[6] == '' or family_of(address) == ARGV[6]) then
       local room = read(c)
       local one = { address = address, c = c, room = room, score = score_of(c) }
