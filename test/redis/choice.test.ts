@@ -574,6 +574,25 @@ describe('the choice of a pool', () => {
       { count: 20 },
     ]);
   });
+
+  test('finds room behind hundreds of IPs whose hour turned together and that others used up since', async () => {
+    await fleet.reset();
+    const { limiter } = fleet;
+    const all = await fleet.bringMany(300, 'provisioning');
+    await Promise.all(all.map(({ id }) => ips.startWarmup(fleet.tenant, id, {})));
+    const drain = (some: typeof all) =>
+      Promise.all(some.map(({ address }) => limiter.take({ ip: address, count: 20, partial: true })));
+    await drain(all);
+    for (let times = 0; times < 2; times += 1) {
+      expect(await limiter.take({})).toMatchObject({ allowed: false, retryAfterMs: HOUR_MS });
+    }
+    await fleet.advance({ hours: 1, work: false });
+    const byAddress = [...all].sort((a, b) => (a.address < b.address ? -1 : 1));
+    await drain(byAddress.slice(0, 290));
+    expect(await limiter.peek({ count: 50 })).toMatchObject({ allowed: true });
+    await drain(byAddress.slice(290));
+    expect(await limiter.take({})).toMatchObject({ allowed: false, retryAfterMs: HOUR_MS });
+  });
 });
 
 describe('what a choice costs', () => {

@@ -128,10 +128,16 @@ local function among()
   return in_order(list), waiting
 end
 
--- Turns that have come are taken first, so that an hour that began has its IPs ready.
-for _, family in ipairs(families) do
-  local due = redis.call('ZRANGEBYSCORE', turn_key(prefix, scope, family), '-inf', number(now), 'LIMIT', 0, MOST_IPS)
-  for _, address in ipairs(due) do refresh(address) end
+-- Turns that have come are taken first, so that an hour that began has its IPs ready. When many have come together, others
+-- may have used up the first ones: a take that those do not satisfy goes on, up to MOST_SET_RIGHT.
+local turns, more_turns = 0, false
+local function take_turns()
+  more_turns = false
+  for _, family in ipairs(families) do
+    local due = redis.call('ZRANGEBYSCORE', turn_key(prefix, scope, family), '-inf', number(now), 'LIMIT', 0, MOST_IPS)
+    for _, address in ipairs(due) do refresh(address) end
+    turns, more_turns = turns + #due, more_turns or #due == MOST_IPS
+  end
 end
 
 -- Spreads `wanted` over a list in its order; `allow` bounds the part of warming IPs.
@@ -177,18 +183,21 @@ if share < 1 then allow = max(0, floor(share * (share_total + count)) - share_wa
 
 local given = #ARGV >= 7
 local list, waiting, chosen, total = {}, nil, {}, 0
-if given then list, waiting = among() end
-if wanted > 0 then
-  if given then
-    chosen, total = spread(list, wanted, allow)
-  else
-    for _, most in ipairs(share < 1 and { MOST_IPS } or { 1, 8, MOST_IPS }) do
+if given then
+  list, waiting = among()
+  if wanted > 0 then chosen, total = spread(list, wanted, allow) end
+else
+  repeat
+    take_turns()
+    for _, most in ipairs(wanted == 0 and {} or share < 1 and { MOST_IPS } or { 1, 8, MOST_IPS }) do
       list = candidates(most)
       chosen, total = spread(list, wanted, allow)
       if total >= wanted or #list < most then break end
       for _, one in ipairs(list) do one.chosen = nil end
     end
-  end
+    local satisfied = wanted > 0 and total >= wanted
+  until satisfied or not more_turns or turns >= MOST_SET_RIGHT
+  if more_turns then gave_up = true end
 end
 
 if total >= wanted and wanted > 0 or (partial and total > 0) then
@@ -270,6 +279,11 @@ if need > 1 and #all > 1 then
 end
 
 local binding = best or soonest
+if gave_up then
+  -- Thousands were out of date, and now they are not: the same take finds what there is.
+  best_at = now + 1
+  if not binding then for _, c in pairs(loaded) do binding = binding or c end end
+end
 if ceiling and read(ceiling) < need then
   local at = room_at(ceiling, need)
   if not at then
@@ -278,11 +292,6 @@ if ceiling and read(ceiling) < need then
     best_at = max(best_at, at)
   end
   binding = ceiling
-end
-if gave_up then
-  -- Thousands were out of date, and now they are not: the same take finds what there is.
-  best_at = now + 1
-  if not binding then for _, c in pairs(loaded) do binding = binding or c end end
 end
 if not binding then return { 'ok', now, 0, -1, 0, -1, now, 'status', -1, '' } end
 return denied(now, best or soonest, binding, count, best_at)
