@@ -24,7 +24,10 @@ export type CounterState = {
   hourUsed: number;
   /** Units in the bucket at `atMs`. */
   level: number;
-  /** The latest instant seen. Time never goes back behind it, so a clock that steps back refills nothing twice. */
+  /**
+   * The latest instant seen. Counts never go back behind it, so a clock that steps back refills nothing twice. (A hold goes
+   * by the clock alone: it was placed on the clock as it is now.)
+   */
   atMs: number;
   /** Counts the grants; part of a receipt. */
   seq: number;
@@ -167,7 +170,7 @@ export function read(before: CounterState, quota: SendQuota, nowMs: number): Rea
     }
   }
   if (quota.gate === 'closed') best = { ...best, room: 0, limit: 0, remaining: 0, binds: 'status' };
-  else if (state.atMs < quota.heldUntilMs) best = { ...best, room: 0, limit: 0, remaining: 0, binds: 'hold' };
+  else if (nowMs < quota.heldUntilMs) best = { ...best, room: 0, limit: 0, remaining: 0, binds: 'hold' };
   return { ...best, state };
 }
 
@@ -206,14 +209,15 @@ const MOST_STEPS = 64;
  */
 export function roomAt(before: CounterState, quota: SendQuota, nowMs: number, count: number): number | null {
   if (quota.gate === 'closed' || quota.heldUntilMs === Number.POSITIVE_INFINITY) return null;
-  let reading = read(before, quota, nowMs);
+  let atMs = nowMs;
+  let reading = read(before, quota, atMs);
   if (!allows(windowAt(quota, reading.state.atMs).limits, count) && !allows(quota.next, count)) return null;
   for (let step = 0; step < MOST_STEPS; step += 1) {
-    if (reading.room >= count) return reading.state.atMs;
+    if (reading.room >= count) return atMs;
     const { state } = reading;
     const window = windowAt(quota, state.atMs);
     const { dailyLimit, hourlyCap, burst } = window.limits;
-    let waitMs = Math.max(state.atMs, quota.heldUntilMs === 0 ? 0 : quota.heldUntilMs);
+    let waitMs = Math.max(atMs + 1, quota.heldUntilMs);
     if (!allows(window.limits, count)) waitMs = Math.max(waitMs, window.toMs);
     if (dailyLimit !== null && dailyLimit - state.dayUsed < count) waitMs = Math.max(waitMs, window.toMs);
     if (hourlyCap !== null && hourlyCap - state.hourUsed < count)
@@ -222,7 +226,8 @@ export function roomAt(before: CounterState, quota: SendQuota, nowMs: number, co
       const filledMs = state.atMs + msUntil(window, state.atMs, count * SEND_UNITS - state.level);
       waitMs = Math.max(waitMs, Math.min(filledMs, window.toMs));
     }
-    reading = read(state, quota, Math.max(waitMs, state.atMs + 1));
+    atMs = waitMs;
+    reading = read(state, quota, atMs);
   }
   return null;
 }

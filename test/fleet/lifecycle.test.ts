@@ -17,7 +17,7 @@ import { countDue, tick, tickUntilDone } from '../../src/fleet/tick.ts';
 import type { DedicatedIp, Warmup } from '../../src/warmup/dedicated-ip.ts';
 import { buildPlan, DEFAULT_PLAN } from '../../src/warmup/plan.ts';
 import { warmupDayAt } from '../../src/warmup/progress.ts';
-import { DAY_MS, HOUR_MS } from '../../src/warmup/units.ts';
+import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../src/warmup/units.ts';
 import { bookOf, type Fleet, startFleet, MONDAY as T0, table } from '../support/fleet.ts';
 
 const book = bookOf(table('three', 'daily', [10, 20, 30]));
@@ -191,6 +191,23 @@ describe('a hold', () => {
 });
 
 describe('time', () => {
+  test('that stepped back a little does not let mail through a hold that ends soon', async () => {
+    const ip = await fleet.warming();
+    await fleet.advance({ ms: 50 * MINUTE_MS });
+    expect((await fleet.limiter.take({ ip: ip.id })).allowed).toBe(true);
+    await fleet.setClock(T0);
+    await holdIp(fleet.tenant, ip.id, { ...STOP, untilMs: T0 + 30 * MINUTE_MS });
+    for (const request of [{ ip: ip.id }, {}]) {
+      expect(await fleet.limiter.take(request)).toMatchObject({
+        allowed: false,
+        retryAfterMs: 30 * MINUTE_MS,
+        because: { code: 'hold' },
+      });
+    }
+    await fleet.setClock(T0 + 30 * MINUTE_MS);
+    expect((await fleet.limiter.take({})).allowed).toBe(true);
+  });
+
   test('of 14 days makes an IP active exactly once, with each day of the plan in force on its day', async () => {
     const ip = await fleet.warming();
     const plan = buildPlan(DEFAULT_PLAN, book);

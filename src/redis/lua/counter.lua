@@ -70,7 +70,8 @@ local function refill(from, to, daily, hourly, start, ends)
   return flowed(from, to, daily, ends) - flowed(from, to, daily, start)
 end
 
--- Moves a counter on to an instant: new windows opened, the bucket filled. The window stays in c.w_*.
+-- Moves a counter on to an instant: new windows opened, the bucket filled. The window stays in c.w_*, the instant in c.now
+-- (c.at is later when the clock stepped back).
 local function settle(c, now)
   local at = max(now, c.at)
   local from, to, daily, hourly, burst, flags = window_at(c, at)
@@ -105,7 +106,7 @@ local function settle(c, now)
   if c.hour_from ~= hour then
     c.hour_from, c.hour_used = hour, 0
   end
-  c.level, c.at = level, at
+  c.level, c.at, c.now = level, at, now
   c.w_from, c.w_to, c.w_daily, c.w_hourly, c.w_burst, c.w_flags = from, to, daily, hourly, burst, flags
   c.w_hour_to = min(hour + HOUR, to)
 end
@@ -145,7 +146,7 @@ local function read(c)
   end
   if c.gate == CLOSED then
     room, binds, limit, remaining = 0, 'status', 0, 0
-  elseif c.at < c.held_until then
+  elseif c.now < c.held_until then
     room, binds, limit, remaining = 0, 'hold', 0, 0
   end
   return room, binds, limit, remaining, resets
@@ -171,15 +172,15 @@ local function room_at(settled, count)
   end
   local c = copy(settled)
   for _ = 1, 64 do
-    if read(c) >= count then return c.at end
-    local wait = max(c.at, c.held_until)
+    if read(c) >= count then return c.now end
+    local wait = max(c.now + 1, c.held_until)
     if not allows(c.w_daily, c.w_hourly, c.w_burst, count) then wait = max(wait, c.w_to) end
     if c.w_daily >= 0 and c.w_daily - c.day_used < count then wait = max(wait, c.w_to) end
     if c.w_hourly >= 0 and c.w_hourly - c.hour_used < count then wait = max(wait, c.w_hour_to) end
     if c.w_burst >= 0 and c.level < count * SEND_UNITS then
       wait = max(wait, min(c.at + ms_until(c, count * SEND_UNITS - c.level), c.w_to))
     end
-    settle(c, max(wait, c.at + 1))
+    settle(c, wait)
   end
   return false
 end
