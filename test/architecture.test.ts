@@ -21,6 +21,7 @@ const ROOMS: Record<string, readonly string[]> = {
   'src/http': ['src/fleet', 'src/queue', 'src/redis', 'src/runtime', 'src/wire', 'src/warmup'],
   // Beside the floors: what others install.
   'src/sender': ['src/redis', 'src/warmup'],
+  'src/client': [],
   'src/cli': [
     ...[
       'src/fleet',

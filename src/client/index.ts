@@ -1,0 +1,53 @@
+/** The API of Warmline from TypeScript and JavaScript: `const client = new Warmline({ apiKey })`. */
+import { Api, type CallOptions, type WarmlineOptions } from './api.ts';
+import { DedicatedIps } from './dedicated-ips.ts';
+import { Accounts, Inventory, Keys, TestClock } from './operator.ts';
+import { Listing } from './pages.ts';
+import { Quota } from './quota.ts';
+import type { Change } from './types.ts';
+
+export class Warmline {
+  readonly dedicatedIps: DedicatedIps;
+  readonly quota: Quota;
+  readonly inventory: Inventory;
+  readonly accounts: Accounts;
+  readonly keys: Keys;
+  readonly testClock: TestClock;
+  readonly #api: Api;
+
+  constructor(options: WarmlineOptions = {}) {
+    const api = new Api(options);
+    this.#api = api;
+    this.dedicatedIps = new DedicatedIps(api);
+    this.quota = new Quota(api);
+    this.inventory = new Inventory(api);
+    this.accounts = new Accounts(api);
+    this.keys = new Keys(api);
+    this.testClock = new TestClock(api);
+  }
+
+  /** The account's stream: who changed what, from what to what, why and when; oldest first. */
+  changes(params: { since?: string; limit?: number } = {}, options?: CallOptions): Listing<Change> {
+    return new Listing((since = params.since) =>
+      this.#api.request({ method: 'GET', path: '/v1/changes', query: { ...params, since } }, options),
+    );
+  }
+}
+
+export type { CallOptions, ChangeOptions, WarmlineOptions } from './api.ts';
+export {
+  AuthenticationError,
+  ConflictError,
+  ConnectionError,
+  type ErrorFacts,
+  ForbiddenError,
+  NotFoundError,
+  QuotaExceededError,
+  RateLimitError,
+  ServerError,
+  TimeoutError,
+  ValidationError,
+  WarmlineApiError,
+} from './errors.ts';
+export type { Listing, Page } from './pages.ts';
+export type * from './types.ts';

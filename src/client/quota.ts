@@ -1,0 +1,30 @@
+/** `client.quota`: asked before each message. */
+import type { Api, CallOptions } from './api.ts';
+import type { Refund, TakeAnswer, TakeParams } from './types.ts';
+
+export class Quota {
+  readonly #api: Api;
+
+  constructor(api: Api) {
+    this.#api = api;
+  }
+
+  /**
+   * Takes sends before they are sent. Over quota is an answer (`allowed: false`, `retryAfterMs`) and no error.
+   *
+   * A take is sent one time and never again, whatever `maxRetries` says. When it fails with a `ConnectionError`, a
+   * `TimeoutError` or a `ServerError`, nobody knows whether it was granted: it counts as spent. Take anew for the message,
+   * and send nothing on the strength of the one that failed.
+   */
+  take(params: TakeParams = {}, options?: CallOptions): Promise<TakeAnswer> {
+    return this.#api.request({ method: 'POST', path: '/v1/quota/take', body: params }, options);
+  }
+
+  /**
+   * Gives back what never reached a receiver. Sent one time as well; since a receipt is credited at most once, you may call
+   * it again with the same receipts when it fails.
+   */
+  refund(params: { refunds: Refund[] }, options?: CallOptions): Promise<{ refunded: number }> {
+    return this.#api.request({ method: 'POST', path: '/v1/quota/refund', body: params }, options);
+  }
+}

@@ -1,0 +1,320 @@
+/**
+ * The JSON of the API, as plain types: what is installed beside an application must not need a library to be understood.
+ * A test holds them against the schemas and answers of the server.
+ */
+
+export type Status = 'provisioning' | 'warming' | 'active' | 'cooldown' | 'released';
+
+/** Instants are ISO 8601 in UTC; a limit of -1 is unlimited. */
+export type DedicatedIp = {
+  id: string;
+  ipAddress: string;
+  status: Status;
+  /** The pool that it was put in last. */
+  poolId: string | null;
+  poolIds: string[];
+  /** Of several holds the one that matters most. */
+  hold: Hold | null;
+  holds: Hold[];
+  warmup: WarmupProgress;
+  /** Day by day, once its warm-up has started; never in lists. */
+  warmingSchedule?: WarmingSchedule | undefined;
+  ceiling: Ceiling;
+  region: string | null;
+  hostname: string | null;
+  bind: string | null;
+  /** From the inventory, or brought by the account. */
+  leased: boolean;
+  labels: Record<string, string>;
+  cooldown: { since: string; until: string } | null;
+  sendingVolume: number;
+  lastUsedAt: string | null;
+  createdAt: string;
+  updatedAt: string;
+};
+
+export type WarmupProgress = {
+  /** 0 to 1. */
+  progress: number;
+  currentDay: number | null;
+  currentDailyLimit: number;
+  currentHourlyLimit: number;
+  usedToday: number;
+  remainingToday: number;
+  startedAt: string | null;
+  completesAt: string | null;
+  completedAt: string | null;
+  totalDays: number | null;
+  plan: string | null;
+  zone: string | null;
+  burst: number | null;
+  dayStartsAt: string | null;
+  startDay: number | null;
+};
+
+export type WarmingSchedule = { totalDays: number; days: WarmingDay[] };
+export type WarmingDay = { day: number; dailyLimit: number; hourlyCap: number; cumulativeProgress: number };
+
+export type Hold = {
+  /** No mail. */
+  sending: boolean;
+  /** No progress: the warm-up day stays. */
+  advance: boolean;
+  because: string;
+  by: string;
+  scope: string;
+  since: string;
+  until: string | null;
+};
+
+/** The operator's own limits; `null` is none. */
+export type Ceiling = { perDay: number | null; perHour: number | null };
+/** `null` lifts a limit; one that is not named stays. */
+export type CeilingChange = { perDay?: number | null; perHour?: number | null };
+
+export type Pool = {
+  id: string;
+  name: string;
+  isDefault: boolean;
+  ipCount: number;
+  warmingShare: number;
+  ceiling: Ceiling;
+  hold: Hold | null;
+  createdAt: string;
+  updatedAt: string;
+};
+
+/** What was sent, oldest first. */
+export type Ledger = { ipId: string; ip: string; days: Sent[]; hours: Sent[] };
+export type Sent = { from: string; sends: number };
+
+export type PageAnswer<Row> = { data: Row[]; hasMore: boolean; nextCursor: string | null };
+
+// ---- what is asked for
+
+export type PageParams = {
+  /** Rows per page, at most 100 (inventory: 1 000). */
+  limit?: number;
+  cursor?: string;
+};
+
+export type ListIpsParams = PageParams & {
+  status?: Status;
+  /** Id or name. */
+  pool?: string;
+  address?: string;
+};
+
+/** Fixed at the start of a warm-up. */
+export type StartWarmupParams = {
+  /** `fourteen-day+sendgrid-hourly` unless said. */
+  plan?: string;
+  /** An IANA time zone; UTC unless said. */
+  zone?: string;
+  /** The size of the token bucket; `null` is the whole hourly cap. */
+  burst?: number | null;
+  /** `start`, or a local time such as `04:00`. */
+  dayStartsAt?: string;
+  /** For an IP that comes half warm. */
+  startDay?: number;
+};
+
+export type HoldParams = {
+  /** Stop mail; true unless said. */
+  sending?: boolean;
+  /** Stop progress; true unless said. */
+  advance?: boolean;
+  because?: string;
+  /** An instant with its zone; until somebody resumes it unless said. */
+  until?: string | null;
+};
+
+export type UpdateIpParams = {
+  hostname?: string | null;
+  bind?: string | null;
+  labels?: Record<string, string>;
+  ceiling?: CeilingChange | null;
+};
+
+export type CreatePoolParams = {
+  name: string;
+  isDefault?: boolean;
+  /** The part of an hour that warming IPs may take while an active one has room, 0 to 1. */
+  warmingShare?: number;
+  ceiling?: CeilingChange | null;
+};
+export type UpdatePoolParams = Partial<CreatePoolParams>;
+
+// ---- quota
+
+export type TakeParams = {
+  /** An address or an id. Neither `ip` nor `pool`: the default pool, else any IP of the account. */
+  ip?: string;
+  /** An id or a name. */
+  pool?: string;
+  /** Recipients; 1 unless said. */
+  count?: number;
+  /** Fewer are welcome too. */
+  partial?: boolean;
+  /** Only these IPs: what this host can bind. */
+  among?: string[];
+  family?: 4 | 6;
+  // Checked, and not yet a limit.
+  to?: string;
+  provider?: string;
+  from?: string;
+  class?: 'transactional' | 'bulk';
+  tenant?: string;
+  attempt?: number;
+  key?: string;
+};
+
+export type TakeAnswer = {
+  allowed: boolean;
+  granted: Grant[];
+  /** Of the limit that binds. */
+  limit: number;
+  remaining: number;
+  /** When this same take would succeed if nobody else took; `null`: never. */
+  retryAfterMs: number | null;
+  resetAfterMs: number;
+  because: {
+    code: BecauseCode;
+    scope: null;
+    ipId: string | null;
+    until: string | null;
+  } | null;
+};
+
+/** A newer API may know others. */
+export type BecauseCode =
+  | 'status'
+  | 'hold'
+  | 'unpublished'
+  | 'day'
+  | 'hour'
+  | 'burst'
+  | 'ceiling'
+  | 'count'
+  | (string & {});
+
+export type Grant = {
+  ip: string;
+  ipId: string;
+  count: number;
+  /** Names this grant for a refund. */
+  receipt: string;
+  /** What EHLO should say. */
+  hostname: string | null;
+  /** The local address to bind when it is not the IP itself. */
+  bind: string | null;
+};
+
+export type Refund = { receipt: string; count?: number };
+
+export type IpQuota = {
+  ipId: string;
+  ip: string;
+  status: Status;
+  hold: Hold | null;
+  allowed: boolean;
+  /** The limit that binds. */
+  binds: string | null;
+  limit: number;
+  remaining: number;
+  retryAfterMs: number | null;
+  resetAfterMs: number;
+  day: QuotaWindow;
+  hour: QuotaWindow;
+  bucket: { size: number; level: number; fullAt: string | null } | null;
+  next: { from: string; dailyLimit: number; hourlyCap: number } | null;
+};
+export type QuotaWindow = {
+  limit: number;
+  used: number;
+  remaining: number;
+  from: string | null;
+  resetsAt: string | null;
+};
+
+export type PoolQuota = {
+  poolId: string;
+  name: string;
+  allowed: boolean;
+  remaining: number;
+  retryAfterMs: number | null;
+  resetAfterMs: number;
+  because: { code: BecauseCode; ipId: string | null; until: string | null } | null;
+  day: { limit: number; used: number; remaining: number };
+  hour: { limit: number; used: number; remaining: number };
+  ips: IpQuota[];
+};
+
+// ---- the operator's side
+
+export type AddAddressesParams = {
+  /** Addresses and ranges: `203.0.113.0/28`, `2001:db8::5`. */
+  addresses: string[];
+  region?: string | null;
+  hostname?: string | null;
+  bind?: string | null;
+  whitelabeled?: boolean;
+  /** Name or id: the addresses are put on this account at once. */
+  account?: string | null;
+  status?: 'provisioning' | 'active';
+  leased?: boolean;
+};
+/** `account` and `data` when the addresses were put on an account. */
+export type AddedAddresses = { added: number; account?: string; data?: DedicatedIp[] };
+
+export type InventoryAddress = {
+  address: string;
+  region: string | null;
+  hostname: string | null;
+  bind: string | null;
+  leased: boolean;
+  whitelabeled: boolean;
+  state: 'free' | 'reserved' | 'held';
+  account: string | null;
+  ipId: string | null;
+};
+
+export type Account = { id: string; name: string; parentId: string | null; createdAt: string };
+export type CreateAccountParams = { name: string; parent?: string };
+
+export type Scope = 'read' | 'send' | 'write' | 'admin';
+export type ApiKey = { id: string; account: string; scopes: Scope[]; createdAt: string };
+/** `key` is shown this once. */
+export type CreatedApiKey = ApiKey & { key: string };
+export type CreateKeyParams = { account?: string; scopes?: Scope[] };
+
+/** What the engine did by itself while a test clock moved. */
+export type EngineChange = {
+  ip: string;
+  ipId: string;
+  /** `status`, `hold`, `pool`, ... */
+  what: string;
+  from: unknown;
+  to: unknown;
+  because: string;
+  by: string;
+};
+
+/** One line of the account's stream. */
+export type Change = Omit<EngineChange, 'ip' | 'ipId'> & {
+  /** Its place in the stream; `since` goes on after it. */
+  id: string;
+  at: string;
+  /** `null` where no IP is concerned. */
+  ip: string | null;
+  ipId: string | null;
+};
+
+export type AdvanceParams = {
+  /** An ISO 8601 duration: `P1D`. Either this or `to`. */
+  by?: string;
+  to?: string;
+  /** `false` moves time as if no worker ran. */
+  work?: boolean;
+};
+export type Advanced = { now: string; changes: EngineChange[] };

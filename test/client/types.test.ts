@@ -1,0 +1,59 @@
+import { expectTypeOf, test } from 'vitest';
+import type { z } from 'zod';
+import type * as client from '../../src/client/index.ts';
+import type { IpQuota, PoolQuota, REFUND_BODY, TAKE_BODY, TakeAnswerShape } from '../../src/wire/quota.ts';
+import type { ChangeShape, ClockChangeShape } from '../../src/wire/shapes.ts';
+import type {
+  AddIpBody,
+  CreatePoolBody,
+  HoldBody,
+  holdOf,
+  ipOf,
+  ListIpsQuery,
+  ledgerOf,
+  poolOf,
+  START_BODY,
+  scheduleOf,
+} from '../../src/wire/v1.ts';
+
+// The client has plain types of its own; the compiler holds them against what the server builds and parses.
+
+/** Every `Given` can be used as a `Promised`; what is wrong is an error of the compiler. */
+const fits = <_Given extends Promised, Promised>() => {};
+type TakeAnswer = z.output<typeof TakeAnswerShape>;
+type Asked<Schema extends z.ZodType> = NonNullable<z.input<Schema>>;
+
+test('what the server answers is what the client promises', () => {
+  // The list of holds holds no null, though its type says so.
+  fits<Omit<ReturnType<typeof ipOf>, 'holds'>, Omit<client.DedicatedIp, 'holds'>>();
+  fits<ReturnType<typeof poolOf>, client.Pool>();
+  fits<NonNullable<ReturnType<typeof holdOf>>, client.Hold>();
+  fits<ReturnType<typeof ledgerOf>, client.Ledger>();
+  fits<ReturnType<typeof scheduleOf>, client.WarmingSchedule>();
+  fits<IpQuota, client.IpQuota>();
+  fits<PoolQuota, client.PoolQuota>();
+  fits<TakeAnswer, client.TakeAnswer>();
+  fits<z.output<typeof ChangeShape>, client.Change>();
+  fits<z.output<typeof ClockChangeShape>, client.EngineChange>();
+});
+
+test('the client knows every field of an answer', () => {
+  expectTypeOf<keyof ReturnType<typeof ipOf>>().toEqualTypeOf<keyof client.DedicatedIp>();
+  expectTypeOf<keyof ReturnType<typeof ipOf>['warmup']>().toEqualTypeOf<keyof client.WarmupProgress>();
+  expectTypeOf<keyof ReturnType<typeof poolOf>>().toEqualTypeOf<keyof client.Pool>();
+  expectTypeOf<keyof IpQuota>().toEqualTypeOf<keyof client.IpQuota>();
+  expectTypeOf<keyof PoolQuota>().toEqualTypeOf<keyof client.PoolQuota>();
+  expectTypeOf<keyof TakeAnswer>().toEqualTypeOf<keyof client.TakeAnswer>();
+});
+
+test('what the client may ask, the server understands', () => {
+  fits<client.StartWarmupParams, Asked<typeof START_BODY>>();
+  fits<client.HoldParams, Asked<typeof HoldBody>>();
+  fits<client.CreatePoolParams, Asked<typeof CreatePoolBody>>();
+  fits<{ ipId: string }, Asked<typeof AddIpBody>>();
+  fits<client.TakeParams, Asked<typeof TAKE_BODY>>();
+  fits<{ refunds: client.Refund[] }, Asked<typeof REFUND_BODY>>();
+  expectTypeOf<keyof client.StartWarmupParams>().toEqualTypeOf<keyof Asked<typeof START_BODY>>();
+  expectTypeOf<keyof client.TakeParams>().toEqualTypeOf<keyof Asked<typeof TAKE_BODY>>();
+  expectTypeOf<keyof client.ListIpsParams>().toEqualTypeOf<keyof Asked<typeof ListIpsQuery>>();
+});
