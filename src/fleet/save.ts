@@ -87,7 +87,15 @@ export function itemFor(
   return {
     check,
     run,
-    publish: [{ texts, quota, was: before ? scopesOf(before) : [], scopes: scopesOf(ip) }],
+    publish: [
+      {
+        texts,
+        quota,
+        known: before !== null,
+        was: before ? scopesOf(before) : [],
+        scopes: scopesOf(ip),
+      },
+    ],
   };
 }
 

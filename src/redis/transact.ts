@@ -10,7 +10,8 @@ export type Item = {
   /** The allocation that this item completes; refused once the worker has given it up. */
   allocation?: string;
   run: (string | number)[][];
-  publish: { texts: HotTexts; quota: SendQuota; was: string[]; scopes: string[] }[];
+  /** `known`: it was published before, so a hot record that is not there was lost. */
+  publish: { texts: HotTexts; quota: SendQuota; known: boolean; was: string[]; scopes: string[] }[];
 };
 
 /** @returns for each item whether it was applied; with `whole` all are or none is. */
@@ -26,9 +27,10 @@ export async function transact(
       check,
       allocation,
       run,
-      publish: publish.map(({ texts, was, scopes }) => ({
+      publish: publish.map(({ texts, known, was, scopes }) => ({
         address: texts.address,
         id: texts.id,
+        known,
         was,
         scopes,
       })),

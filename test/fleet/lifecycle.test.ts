@@ -20,7 +20,14 @@ import { warmupDayAt } from '../../src/warmup/progress.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../src/warmup/units.ts';
 import { bookOf, type Fleet, startFleet, MONDAY as T0, table } from '../support/fleet.ts';
 
-const book = bookOf(table('three', 'daily', [10, 20, 30]));
+const book = bookOf(
+  table('three', 'daily', [10, 20, 30]),
+  table(
+    'level',
+    'daily',
+    Array.from({ length: 40 }, () => 10),
+  ),
+);
 let fleet: Fleet;
 beforeAll(async () => {
   fleet = await startFleet({ book });
@@ -191,6 +198,27 @@ describe('a hold', () => {
 });
 
 describe('time', () => {
+  test('in which the worker was away for more than a week and clocks changed gives no day and no hour twice', async () => {
+    for (const [zone, at] of [
+      ['Europe/Berlin', Date.UTC(2026, 2, 19, 9)],
+      ['Australia/Lord_Howe', Date.UTC(2026, 8, 24, 9)],
+    ] as const) {
+      await fleet.reset();
+      await fleet.setClock(at);
+      const ip = await fleet.warming({ plan: 'level', zone });
+      // The last edge that is known lies before the change; the calendar's day begins earlier than 24 hours after it.
+      await fleet.advance({ days: 11, ms: -20 * MINUTE_MS, work: false });
+      expect(await takeAll(ip, 6)).toBe(6);
+      await fleet.advance({ ms: 30 * MINUTE_MS, work: false });
+      expect(await takeAll(ip, 6)).toBe(6);
+      await tick(fleet.engine);
+      const { state, quota } = await counterOf(ip);
+      expect(await fleet.now()).toBeGreaterThanOrEqual(quota.fromMs);
+      expect(await takeAll(ip)).toBe(0);
+      expect(state.dayUsed).toBe(12);
+    }
+  });
+
   test('that stepped back a little does not let mail through a hold that ends soon', async () => {
     const ip = await fleet.warming();
     await fleet.advance({ ms: 50 * MINUTE_MS });
@@ -288,6 +316,27 @@ describe('two workers', () => {
     expect((await redis.xlen(tenant.keys.changes)) - before).toBe(2000);
     const completed = (await changesOf(['ipId', 'to'])).filter(([, to]) => to === 'active').map(([id]) => id);
     expect(new Set(completed).size).toBe(2000);
+  });
+});
+
+describe('a hot record that', () => {
+  test.each([
+    ['was lost', null],
+    ['is damaged', 'ouch'],
+  ])('%s is written anew by the next publish, and the day that runs counts as used up', async (_, left) => {
+    const [bad, good] = [await fleet.warming({ plan: 'three' }), await fleet.warming({ plan: 'three' })];
+    expect(await takeAll(bad, 8)).toBe(8);
+    const key = fleet.tenant.keys.hot(bad.address);
+    await (left === null ? fleet.redis.del(key) : fleet.redis.set(key, left));
+    expect(await fleet.limiter.take({ ip: bad.id })).toMatchObject({
+      allowed: false,
+      because: { code: 'unpublished' },
+    });
+    expect((await fleet.limiter.take({ count: 10 })).granted).toMatchObject([{ ip: good.address }]);
+    await setCeiling(fleet.tenant, bad.id, { perDay: 9 });
+    expect(await takeAll(bad)).toBe(0);
+    await fleet.advance({ days: 1 });
+    expect(await takeAll(bad)).toBe(9);
   });
 });
 

@@ -134,6 +134,8 @@ class Twin {
   readonly receipts: Receipt[] = [];
   private readonly credited = new Set<string>();
   private readonly closed = new Set<Receipt>();
+  /** The last 48 hours in which something was sent. */
+  private filed: { fromMs: number; used: number }[] = [];
 
   publish(quota: SendQuota): void {
     if (!this.quota) {
@@ -143,7 +145,8 @@ class Twin {
     }
     let before = settle(this.state, this.quota, this.nowMs);
     this.close(before);
-    if (before.atMs > this.nowMs + HOUR_MS) {
+    const steppedBack = before.atMs > this.nowMs + HOUR_MS;
+    if (steppedBack) {
       const { dailyLimit, hourlyCap } = quota.current;
       before = {
         ...before,
@@ -154,8 +157,21 @@ class Twin {
       };
     }
     this.quota = quota;
-    const { dayUsed, hourUsed } = before;
-    this.state = { ...settle(before, quota, this.nowMs), dayUsed, hourUsed };
+    const after = settle(before, quota, this.nowMs);
+    const earlier = (name: 'dayFromMs' | 'hourFromMs') =>
+      !steppedBack && after[name] < before[name] ? this.filedBetween(after[name], before[name]) : 0;
+    this.state = {
+      ...after,
+      dayUsed: before.dayUsed + earlier('dayFromMs'),
+      hourUsed: before.hourUsed + earlier('hourFromMs'),
+    };
+  }
+
+  /** A window that began before the one that was counted has the hours in between, too. */
+  private filedBetween(fromMs: number, toMs: number): number {
+    return this.filed
+      .filter((hour) => hour.fromMs > fromMs - HOUR_MS && hour.fromMs < toMs)
+      .reduce((sum, { used }) => sum + used, 0);
   }
 
   take(
@@ -196,12 +212,16 @@ class Twin {
     if (back.state.dayFromMs !== receipt.dayFromMs || this.credited.has(receipt.text)) return 0;
     if (this.closed.has(receipt)) return 0;
     this.credited.add(receipt.text);
+    this.close(back.state);
     this.state = back.state;
     return back.refunded;
   }
 
-  /** With a day that is over its receipts are, also if the clock comes back to it. */
-  private close({ dayFromMs }: CounterState): void {
+  /** Files an hour that is over. With a day that is over its receipts are, also if the clock comes back to it. */
+  private close({ dayFromMs, hourFromMs }: CounterState): void {
+    if (hourFromMs !== this.state.hourFromMs && this.state.hourUsed > 0) {
+      this.filed = [...this.filed, { fromMs: this.state.hourFromMs, used: this.state.hourUsed }].slice(-48);
+    }
     if (dayFromMs !== this.state.dayFromMs) for (const receipt of this.receipts) this.closed.add(receipt);
   }
 
@@ -257,7 +277,7 @@ async function walk(first: Publish, steps: readonly Step[]): Promise<void> {
     const heldUntilMs = heldForMs === 0 ? 0 : twin.nowMs + heldForMs;
     const quota = { gate, current, next, heldUntilMs, fromMs, toMs: edges[0]!, edgesMs: edges.slice(1) };
     const scopes = ['all', 'pool_1'];
-    const item = { check: [], run: [], publish: [{ texts: TEXTS, quota, was: [], scopes }] };
+    const item = { check: [], run: [], publish: [{ texts: TEXTS, quota, known: false, was: [], scopes }] };
     await transact(fleet.engine.scripts, account, [item], { whole: true });
     twin.publish(quota);
   };

@@ -19,7 +19,9 @@ local STATE = '<ddddddd'
 local EDGES_AT = 169 -- byte of the first edge, counted from 1
 local CLOSED, WARMING = 0, 1
 
+-- nil for a record that is too short to be one.
 local function decode(raw)
+  if #raw < EDGES_AT - 1 then return nil end
   local c = { raw = raw }
   local _
   _, c.day_from, c.day_used, c.hour_from, c.hour_used, c.level, c.at, c.seq,

@@ -11,11 +11,10 @@
 --- @include "now"
 --- @include "counter"
 --- @include "reply"
-local raw = redis.call('GET', KEYS[1])
-if not raw then return { 'unpublished' } end
 local prefix, count, partial, peek = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
-local c = decode(raw)
-if ARGV[5] ~= '' and (texts(c)) ~= ARGV[5] then return { 'unpublished' } end
+local raw = redis.call('GET', KEYS[1])
+local c = raw and decode(raw)
+if not c or (ARGV[5] ~= '' and (texts(c)) ~= ARGV[5]) then return { 'unpublished' } end
 local now = engine_now()
 settle_and_file(prefix, c, now)
 local room = read(c)

@@ -7,7 +7,8 @@
 --   { "check":   [[key, revision]],        records `{"rev":<revision>,...}`; 0: must not exist
 --     "allocation": id                     optional: refused when warmline:{acct}:tombstones has it (it came too late)
 --     "run":     [[command, ...]],         plain Redis commands on the account's keys
---     "publish": [{ "address", "id", "was": [scopes], "scopes": [scopes] }] }
+--     "publish": [{ "address", "id", "known", "was": [scopes], "scopes": [scopes] }] }
+--                                          known: it was published before, so a hot record that is not there was lost
 --   The binary string is the published part of the hot record, from byte 64 on (see counter.lua).
 -- Returns a list with one number for each item: 1 applied, 0 refused.
 -- A publish never resets counts: the window that is being counted overlaps the new one, so its counts carry over.
@@ -24,6 +25,16 @@ local function holds(item)
     if revision ~= check[2] then return false end
   end
   return true
+end
+
+-- What is filed of the hours that overlap a time before the one that is counted.
+local function filed_between(id, from, to)
+  local hours, sum = redis.call('HGET', prefix .. 'sent:' .. id, 'hours') or '', 0
+  for at = 1, #hours, 12 do
+    local hour, used = struct.unpack('<dI4', hours, at)
+    if hour > from - HOUR and hour < to then sum = sum + used end
+  end
+  return sum
 end
 
 local function publish(entry, published)
@@ -45,10 +56,21 @@ local function publish(entry, published)
     end
     local used_day, used_hour = c.day_used, c.hour_used
     settle(c, now)
+    -- After more than a week without a publish the windows were 24 hours long, and those of the calendar may have begun
+    -- earlier: what was sent in between belongs to them, too.
+    if c.at == old.at then
+      if c.day_from < old.day_from then used_day = used_day + filed_between(entry.id, c.day_from, old.day_from) end
+      if c.hour_from < old.hour_from then used_hour = used_hour + filed_between(entry.id, c.hour_from, old.hour_from) end
+    end
     c.day_used, c.hour_used = used_day, used_hour
   else
     c = decode(struct.pack('<dddddddd', 1, 0, 0, 0, 0, FULL, 0, 0) .. published)
     settle(c, now)
+    -- Nobody knows what a lost record had counted: the running day counts as used up.
+    if entry.known then
+      c.day_used, c.hour_used = max(c.w_daily, 0), max(c.w_hourly, 0)
+      if c.w_burst >= 0 then c.level = 0 end
+    end
   end
   redis.call('SET', key, struct.pack('<d', 1) .. encode_state(c) .. published)
   local keep = {}
