@@ -336,20 +336,29 @@ async function closeAbandoned(engine: Engine, allocationId: string, realNowMs: n
   await close(engine, allocationId, buried ? 'undo' : 'confirm');
 }
 
-/** Gives addresses whose cooldown is over back to the inventory. @returns how many */
-export async function sweepReturns(tenant: Tenant): Promise<number> {
+/**
+ * Gives addresses whose cooldown is over back to the inventory.
+ * @param onFailed is told of one whose entry cannot be read; it stays, and holds up nobody else
+ */
+export async function sweepReturns(
+  tenant: Tenant,
+  onFailed: (ipId: string, error: unknown) => void,
+): Promise<void> {
   const { redis } = tenant.engine.scripts;
   const [, flat] = await redis.hscan(tenant.keys.returns, '0', 'COUNT', MOST_PER_SWEEP);
   for (let at = 0; at < flat.length; at += 2) {
     const [ipId, address] = flat.slice(at, at + 2) as [string, string];
-    await tenant.engine.scripts.run('inventory-give-back', [
-      keys.entries,
-      keys.free,
-      keys.sequence,
-      address,
-      ipId,
-    ]);
-    await redis.hdel(tenant.keys.returns, ipId);
+    try {
+      await tenant.engine.scripts.run('inventory-give-back', [
+        keys.entries,
+        keys.free,
+        keys.sequence,
+        address,
+        ipId,
+      ]);
+      await redis.hdel(tenant.keys.returns, ipId);
+    } catch (error) {
+      onFailed(ipId, error);
+    }
   }
-  return flat.length / 2;
 }

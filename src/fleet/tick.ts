@@ -59,7 +59,7 @@ export async function tick(engine: Engine, options: TickOptions = {}): Promise<T
     if (options.signal?.aborted) return { ...total, more: true };
     const tenant = tenantOf(engine, account, 'engine');
     const result = await tickAccount(tenant, options);
-    if (index === 0) await sweepReturns(tenant);
+    if (index === 0) await sweepReturns(tenant, (id, error) => total.failed.push({ ip: id, error }));
     add(total, result);
     total.more ||= result.more;
   }
@@ -69,10 +69,10 @@ export async function tick(engine: Engine, options: TickOptions = {}): Promise<T
 async function tickAccount(tenant: Tenant, options: TickOptions): Promise<TickResult> {
   const total = nothing();
   const { redis } = tenant.engine.scripts;
-  let offset = 0;
+  let [offset, worked] = [0, 0];
   const divided = (options.shard?.of ?? 1) > 1;
-  // A share has to see everything that is due to find its own.
-  for (let page = 0; divided || page < PAGES_PER_ROUND; page += 1) {
+  // A share has to see everything that is due to find its own. Pages that only failed cost no other account its turn.
+  while (divided || worked < PAGES_PER_ROUND) {
     const nowMs = await nowOf(tenant.engine);
     const due = await redis.zrangebyscore(tenant.keys.due, '-inf', nowMs, 'LIMIT', offset, PAGE);
     const mine = due.filter((id) => inShard(id, options.shard));
@@ -84,6 +84,7 @@ async function tickAccount(tenant: Tenant, options: TickOptions): Promise<TickRe
       published += result.published;
       options.onBatch?.(total.published);
     }
+    if (published > 0) worked += 1;
     // While others take theirs out, ours move up: a share is done when a whole pass found nothing.
     if (due.length < PAGE) return { ...total, more: divided && total.published > 0 };
     // What others do, or what was contended, stays in the set: step over it.

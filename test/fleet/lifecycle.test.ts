@@ -1,6 +1,7 @@
 /** The life of an IP in Redis: starts, holds, days without a worker, two workers at once, and what the stream tells of it. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { parseIp } from '../../src/fleet/change.ts';
+import { addToInventory } from '../../src/fleet/inventory.ts';
 import {
   endWarmup,
   getIp,
@@ -14,6 +15,7 @@ import {
 } from '../../src/fleet/ips.ts';
 import { addIpToPool, createPool, holdPool, removeIpFromPool, resumePool } from '../../src/fleet/pools.ts';
 import { countDue, tick, tickUntilDone } from '../../src/fleet/tick.ts';
+import { inventoryKeys } from '../../src/redis/keys.ts';
 import type { DedicatedIp, Warmup } from '../../src/warmup/dedicated-ip.ts';
 import { buildPlan, DEFAULT_PLAN } from '../../src/warmup/plan.ts';
 import { warmupDayAt } from '../../src/warmup/progress.ts';
@@ -374,6 +376,29 @@ describe('a record that', () => {
       expect(await takeAll(bad)).toBe(20);
     },
   );
+
+  test('is missing for thousands of IPs ends the sweep, and behind them the others go on', async () => {
+    const { redis, tenant, engine } = fleet;
+    const good = await fleet.warming({ plan: 'three' });
+    const missing = Array.from({ length: 6_000 }, (_, index) => `ip_missing${index}`);
+    await redis.zadd(tenant.keys.due, ...missing.flatMap((id) => [1, id]));
+    await fleet.advance({ days: 1, work: false });
+    const { published, failed, more } = await tickUntilDone(engine);
+    expect({ published, failed: failed.length, more }).toEqual({ published: 1, failed: 6_000, more: false });
+    expect((await counterOf(good)).quota.current.dailyLimit).toBe(20);
+  });
+
+  test('of the inventory is damaged holds up neither the other addresses that come back nor the sweep', async () => {
+    const { redis, tenant, engine } = fleet;
+    await addToInventory(engine, { addresses: ['203.0.113.0/31'] });
+    const [bad, good] = [await fleet.create(), await fleet.create()];
+    await redis.hset(inventoryKeys.entries, bad.address, 'ouch');
+    for (const { id } of [bad, good]) await releaseIp(tenant, id);
+    await fleet.advance({ days: 30, work: false });
+    expect((await tickUntilDone(engine)).failed.map(({ ip }) => ip)).toEqual([bad.id]);
+    expect(await redis.zrange(inventoryKeys.free, '0', '-1')).toEqual([good.address]);
+    expect(await redis.hkeys(tenant.keys.returns)).toEqual([bad.id]);
+  });
 
   test('was written by a newer version is refused with a sentence that says what to do', async () => {
     const ip = await fleet.warming();
