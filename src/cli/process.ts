@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
-import { ensureDefaultAccount, replaceEnvironmentKey } from '../fleet/accounts.ts';
+import { ensureDefaultAccount } from '../fleet/accounts.ts';
+import { replaceEnvironmentKey } from '../fleet/api-keys.ts';
 import { openDatabase } from '../fleet/database.ts';
 import { type Engine, randomId } from '../fleet/engine.ts';
 import { addToInventory } from '../fleet/inventory.ts';
@@ -144,7 +145,11 @@ async function startApi(engine: Engine, config: Config, log: Logger, shutdown: S
   const { apiKey, isNew } = apiKeyOf(config);
   await replaceEnvironmentKey(engine, apiKey);
   const { createApi } = await import('../http/server.ts');
-  const api = await createApi({ engine, log: log.child({ part: 'api' }) });
+  const api = await createApi({
+    engine,
+    log: log.child({ part: 'api' }),
+    rateLimitPerMinute: config.rateLimitPerMinute,
+  });
   shutdown.add('api', () => api.close());
   const address = await api
     .listen({ host: config.host, port: config.port })

@@ -3,7 +3,7 @@
  * on, and when somebody else was faster everything is loaded and decided again.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { transact } from '../redis/transact.ts';
+import { type Item, transact } from '../redis/transact.ts';
 import type { Decision } from '../warmup/decide.ts';
 import { DedicatedIp, RECORD_VERSION } from '../warmup/dedicated-ip.ts';
 import { notFound, WarmlineError } from '../warmup/errors.ts';
@@ -99,6 +99,12 @@ export async function loadIps({ engine, keys }: Tenant, ipIds: readonly string[]
 /** About half a megabyte, and a few milliseconds of reading it. */
 const LOADED_AT_ONCE = 500;
 
+/** Refuses an item whose step was done before, and remembers it with the item. */
+export function addMark(item: Item, { check, run }: Pick<Item, 'check' | 'run'>): void {
+  item.check.push(...check);
+  item.run.push(...run);
+}
+
 /**
  * Changes one IP. A decision without an effect writes nothing.
  * @param decide pure; sees the record and engine time
@@ -108,13 +114,16 @@ export async function changeIp(
   ipId: string,
   decide: (ip: DedicatedIp, nowMs: number) => Decision & { plan?: Plan; run?: (string | number)[][] },
 ): Promise<DedicatedIp> {
+  const step = tenant.once?.step(`ip:${ipId}`);
   return retryWhenContended(async () => {
+    if (await step?.done()) return loadIp(tenant, ipId);
     const [before, nowMs] = await Promise.all([loadIp(tenant, ipId), nowOf(tenant.engine)]);
     const decision = decide(before, nowMs);
     if (decision.ip === before) return before;
     const plan = decision.plan ?? (await planOf(tenant, decision.ip));
     const item = itemFor(tenant, before, decision, plan, nowMs);
     item.run.push(...(decision.run ?? []));
+    if (step) addMark(item, step.mark());
     const [applied] = await transact(tenant.engine.scripts, tenant.account, [item], { whole: true });
     return applied ? { ...decision.ip, rev: before.rev + 1, updatedAtMs: nowMs } : null;
   });

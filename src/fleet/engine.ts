@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { type AccountKeys, type AccountRef, accountKeys, directoryKeys } from '../redis/keys.ts';
 import { engineNow, type Scripts } from '../redis/scripts.ts';
 import type { ScheduleBook } from '../warmup/plan.ts';
+import type { Once } from './idempotency.ts';
 
 export type Engine = {
   readonly scripts: Scripts;
@@ -13,8 +14,12 @@ export type Engine = {
   /** How long a released address rests before it may be used again. */
   readonly cooldownMs: number;
   /** A new id, never given before: `ip_4k2...`. */
-  newId(kind: 'ip' | 'pool' | 'acct' | 'alloc'): string;
+  newId(kind: IdKind): string;
+  /** The ids come again when the request is repeated (see `idempotency.ts`), so what has one may be there already. */
+  readonly repeats?: boolean;
 };
+
+export type IdKind = 'ip' | 'pool' | 'acct' | 'alloc' | 'key';
 
 /** 16 bytes are 128 bits: two equal ids are not to be expected in the life of the universe. */
 export const randomId = (kind: string) =>
@@ -30,8 +35,10 @@ export type Tenant = {
   readonly engine: Engine;
   readonly account: AccountRef;
   readonly keys: AccountKeys;
-  /** Who is acting, for the stream of changes: `api`, `cli`, `engine`, a key's name. */
+  /** Who is acting, for the stream of changes: `key:<name>`, `engine`. */
   readonly by: string;
+  /** For a request that may be repeated: what it has done already is not done again. */
+  readonly once?: Once;
 };
 
 export const tenantOf = (engine: Engine, account: AccountRef, by: string): Tenant => ({

@@ -93,7 +93,9 @@ export async function addToInventory(
     keys.entries,
     keys.free,
     keys.sequence,
+    keys.closed,
     skipKnown ? 1 : 0,
+    engine.repeats ? engine.newId('alloc') : '',
     ...entries.flatMap((entry) => [entry.address, JSON.stringify(entry)]),
   ])) as [number, ...string[]];
   if (known.length > 0 && !skipKnown) throw knownAlready(known);
@@ -174,13 +176,15 @@ async function allocate(
 ): Promise<DedicatedIp[]> {
   const { engine, account, by } = tenant;
   const allocationId = engine.newId('alloc');
-  const wanted = { account: account.id, parentId: account.parentId, by, status, ips };
+  const once = engine.repeats ?? false;
+  const wanted = { account: account.id, parentId: account.parentId, by, status, once, ips };
   const [outcome, ...rest] = (await engine.scripts.run('inventory-reserve', [
     keys.entries,
     keys.free,
     keys.pending,
     keys.journal,
     keys.sequence,
+    keys.closed,
     allocationId,
     JSON.stringify(wanted),
     ...(regions ?? []).map(keys.freeIn),
@@ -192,6 +196,10 @@ async function allocate(
       'the inventory has no free address left; add one with "warmline inventory add"',
     );
   }
+  const allIps = () => Promise.all(ips.map(({ ipId }) => loadIp(tenant, ipId)));
+  // An earlier attempt of the same request came so far; where it was given up, the next id is tried.
+  if (outcome === 'confirm') return allIps();
+  if (outcome === 'undo') return allocate(tenant, ips, status, { given, regions, afterStep });
   await afterStep?.('reserved');
 
   const journal = Journal.parse(JSON.parse(rest[0]!));
@@ -202,7 +210,7 @@ async function allocate(
   }
   await afterStep?.('created');
   await close(engine, allocationId, 'confirm');
-  return Promise.all(ips.map(({ ipId }) => loadIp(tenant, ipId)));
+  return allIps();
 }
 
 /** @returns false when the worker has given the allocation up in the meantime. */
@@ -214,6 +222,9 @@ async function createInAccount(
 ): Promise<boolean> {
   const { engine, account, keys: own } = tenant;
   return retryWhenContended(async () => {
+    // Its id comes from this very request: an earlier attempt made it, and all that belong to it in the same script.
+    if (engine.repeats && (await engine.scripts.redis.exists(own.ip(journal.ips[0]!.ipId))) === 1)
+      return true;
     const [nowMs, defaultPool] = await Promise.all([
       nowOf(engine),
       engine.scripts.redis.get(own.defaultPool),
@@ -273,6 +284,7 @@ async function close(engine: Engine, allocationId: string, how: 'confirm' | 'und
     keys.pending,
     keys.journal,
     keys.sequence,
+    keys.closed,
     allocationId,
     how,
   ]);

@@ -9,7 +9,7 @@ import { type Ceiling, type DedicatedIp, type Hold, NO_CEILING } from '../warmup
 import { conflict, invalid, notFound } from '../warmup/errors.ts';
 import type { WindowLimits } from '../warmup/quota.ts';
 import { DAY_MS } from '../warmup/units.ts';
-import { loadIp, planOf, retryWhenContended } from './change.ts';
+import { addMark, loadIp, loadIps, planOf, retryWhenContended } from './change.ts';
 import { nextNumber, nowOf, type Tenant } from './engine.ts';
 import { checkCeiling, type HoldRequest } from './ips.ts';
 import { MOST_IPS_PER_POOL, Pool } from './pool.ts';
@@ -60,6 +60,8 @@ export async function createPool(
       redis.get(keys.account),
       Promise.all(ipIds.map((ipId) => loadIp(tenant, ipId))),
     ]);
+    // An earlier attempt of the same request made it.
+    if (taken === id) return getPool(tenant, id);
     if (taken) throw nameTaken(name);
     if (count >= MOST_POOLS) {
       throw conflict(`an account has at most ${MOST_POOLS} pools; delete one first`, {
@@ -114,7 +116,7 @@ export async function createPool(
     await writeGate(tenant, pool, nowMs);
     const applied = await transact(engine.scripts, account, [item, ...joining], { whole: true });
     if (applied.every(Boolean)) return pool;
-    await redis.del(keys.gate(id));
+    if ((await redis.exists(keys.pool(id))) === 0) await redis.del(keys.gate(id));
     return null;
   });
 }
@@ -213,7 +215,10 @@ async function changePool(
   } | null>,
 ): Promise<{ pool: Pool; ips: DedicatedIp[] }> {
   const { engine, keys, account } = tenant;
+  const step = tenant.once?.step(`pool:${poolName}`);
   return retryWhenContended(async () => {
+    const done = await step?.done();
+    if (done) return { pool: await getPool(tenant, poolName), ips: await loadIps(tenant, done) };
     // The account's record first: what is read after it and checked with it has not changed in between.
     const counter = revOf(await engine.scripts.redis.get(keys.account));
     const [before, nowMs] = await Promise.all([getPool(tenant, poolName), nowOf(engine)]);
@@ -247,6 +252,7 @@ async function changePool(
       ],
       publish: [],
     };
+    if (step) addMark(own, step.mark(wanted.members));
     const results = await transact(engine.scripts, account, [own, ...items], { whole: true });
     return results.every(Boolean) ? { pool: after, ips: decisions.map(({ decision }) => decision.ip) } : null;
   });

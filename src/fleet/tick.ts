@@ -19,7 +19,7 @@ export type TickResult = {
   changes: (Change & { ip: string; address: string })[];
   /** IPs that somebody else changed first; they are still due. */
   contended: number;
-  /** IPs (and allocations) whose record cannot be read or decided on; they stay due and hold up nobody else. */
+  /** IPs (allocations, accounts) whose record cannot be read or decided on; they stay due and hold up nobody else. */
   failed: { ip: string; error: unknown }[];
   /** Work is left for another tick. */
   more: boolean;
@@ -55,7 +55,10 @@ export async function tick(engine: Engine, options: TickOptions = {}): Promise<T
   const { index } = options.shard ?? { index: 0 };
   if (index === 0)
     await sweepAllocations(engine, undefined, (id, error) => total.failed.push({ ip: id, error }));
-  for await (const account of eachAccount(engine)) {
+  const damaged = (id: string, error: unknown) => {
+    if (index === 0) total.failed.push({ ip: id, error });
+  };
+  for await (const account of eachAccount(engine, damaged)) {
     if (options.signal?.aborted) return { ...total, more: true };
     const tenant = tenantOf(engine, account, 'engine');
     const result = await tickAccount(tenant, options);

@@ -4,12 +4,20 @@
  */
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { type Account, type Scope, verifyApiKey } from '../fleet/accounts.ts';
+import type { Account } from '../fleet/accounts.ts';
+import { type ApiKey, noteUse, type Scope, verifyApiKey } from '../fleet/api-keys.ts';
 import type { Engine } from '../fleet/engine.ts';
-import { WarmlineError } from '../warmup/errors.ts';
+import { speaksV3 } from './dialect.ts';
 import { HttpProblem } from './errors.ts';
 
-export type Caller = { readonly account: Account; readonly scopes: readonly Scope[] };
+export type Caller = {
+  readonly account: Account;
+  readonly scopes: readonly Scope[];
+  readonly keyId: string;
+  readonly keyName: string | null;
+  /** How the v3 dialect shows the IPs of a pool to this key. */
+  readonly poolIps: ApiKey['poolIps'];
+};
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -25,44 +33,70 @@ declare module 'fastify' {
 const REMEMBERED_MS = 900;
 const MOST_REMEMBERED = 10_000;
 const LONGEST_KEY = 512;
+/** When a key was used last is known to the minute: people look for keys that nobody uses any more. */
+const NOTED_EVERY_MS = 60_000;
 
 export function requireKeys(app: FastifyInstance, engine: Engine, clock: () => number): void {
   const verify = rememberBriefly(engine, clock);
+  const note = noteNowAndThen(engine, clock);
   app.decorateRequest('caller', null);
   app.addHook('onRequest', async (request) => {
     const scope = scopeOf(request);
     if (scope === 'nobody') return;
     const key = keyOf(request);
     const caller = key.length > LONGEST_KEY ? null : await verify(key);
-    if (!caller) throw unauthenticated('Invalid API key provided');
+    if (!caller) throw unauthenticated(request, UNKNOWN_KEY);
     request.caller = caller;
+    note(caller.keyId);
     // A route that does not exist is told to every key, whatever it may do.
     if (!request.is404) checkScope(caller, scope, request);
   });
 }
 
+/** Who acted, for the stream of changes. */
+export const actorOf = ({ keyName, keyId }: Caller) => `key:${keyName ?? keyId}`;
+
 function scopeOf({ routeOptions, method }: FastifyRequest): Scope | 'nobody' {
   return routeOptions.config.scope ?? (method === 'GET' || method === 'HEAD' ? 'read' : 'write');
 }
 
+/** The same refusals in the words that the clients of either dialect know. */
+const NO_KEY = {
+  v1: 'an API key is needed; send it as "Authorization: Bearer <key>"',
+  v3: 'authorization required',
+};
+const UNKNOWN_KEY = {
+  v1: 'Invalid API key provided',
+  v3: 'The provided authorization grant is invalid, expired, or revoked',
+};
+
 function keyOf(request: FastifyRequest): string {
   const [, key] = /^bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? [];
-  if (!key) throw unauthenticated('an API key is needed; send it as "Authorization: Bearer <key>"');
+  if (!key) throw unauthenticated(request, NO_KEY);
   return key;
 }
 
-const unauthenticated = (message: string) =>
-  new HttpProblem(401, 'authentication_error', message, { 'www-authenticate': 'Bearer' });
+const unauthenticated = (request: FastifyRequest, message: { v1: string; v3: string }) =>
+  new HttpProblem(401, 'authentication_error', speaksV3(request) ? message.v3 : message.v1, {
+    'www-authenticate': 'Bearer',
+  });
 
-function checkScope({ scopes }: Caller, scope: Scope, { method, routeOptions }: FastifyRequest): void {
+function checkScope({ scopes }: Caller, scope: Scope, request: FastifyRequest): void {
   if (scopes.includes(scope) || scopes.includes('admin')) return;
+  if (speaksV3(request)) throw missingScopeV3(request.routeOptions.url ?? '', scope);
   const has = scopes.length === 0 ? 'no scope' : `the scope ${scopes.join(', ')}`;
   throw new HttpProblem(
     403,
     'forbidden',
-    `${method} ${routeOptions.url} needs a key with the scope ${scope}; this one has ${has}`,
+    `${request.method} ${request.routeOptions.url} needs a key with the scope ${scope}; this one has ${has}`,
   );
 }
+
+/** SendGrid's newer routes answer 401 and name the scope, its older ones 403; kept for compatible clients. */
+const missingScopeV3 = (route: string, scope: Scope) =>
+  route.startsWith('/v3/send_ips')
+    ? new HttpProblem(401, 'forbidden', `missing required scope: ${scope}`, {}, '')
+    : new HttpProblem(403, 'forbidden', 'access forbidden');
 
 /** Only keys that are good are remembered: a new one must work at once, even if it was tried before. */
 function rememberBriefly(engine: Engine, clock: () => number) {
@@ -86,11 +120,22 @@ function rememberBriefly(engine: Engine, clock: () => number) {
 }
 
 async function lookUp(engine: Engine, key: string): Promise<Caller | null> {
-  try {
-    return await verifyApiKey(engine, key);
-  } catch (error) {
-    // The key outlived its account.
-    if (error instanceof WarmlineError && error.code === 'not_found') return null;
-    throw error;
-  }
+  const found = await verifyApiKey(engine, key);
+  if (!found) return null;
+  const { account, apiKey } = found;
+  const { id, name, scopes, poolIps } = apiKey;
+  return { account, scopes, keyId: id, keyName: name, poolIps };
+}
+
+/** One write a minute for each key in use, that nobody waits for. */
+function noteNowAndThen(engine: Engine, clock: () => number) {
+  const notedMs = new Map<string, number>();
+  return (keyId: string): void => {
+    const nowMs = clock();
+    if (nowMs - (notedMs.get(keyId) ?? Number.NEGATIVE_INFINITY) < NOTED_EVERY_MS) return;
+    if (notedMs.size >= MOST_REMEMBERED) notedMs.clear();
+    notedMs.set(keyId, nowMs);
+    // Not known when it was used last is no reason to refuse anybody.
+    noteUse(engine, keyId).catch(() => {});
+  };
 }

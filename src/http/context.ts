@@ -5,7 +5,7 @@ import type { AccountRef } from '../redis/keys.ts';
 import { createLimiter, type Limiter } from '../redis/limiter.ts';
 import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import type { Counted } from '../wire/v1.ts';
-import type { Caller } from './auth.ts';
+import { actorOf, type Caller } from './auth.ts';
 
 export type Context = {
   readonly engine: Engine;
@@ -14,6 +14,8 @@ export type Context = {
   /** The account of the key. @throws when the route forgot to ask for a key */
   callerOf(request: FastifyRequest): Caller;
   tenantOf(request: FastifyRequest): Tenant;
+  /** Another account, on which the caller acts as the operator. */
+  tenantFor(request: FastifyRequest, account: AccountRef): Tenant;
   limiterOf(account: AccountRef): Limiter;
   /** What was counted for this very IP: once it is released, its address may be counted for another one. */
   countedFor(tenant: Tenant, ip: DedicatedIp): Promise<Counted>;
@@ -31,6 +33,11 @@ export function createContext(engine: Engine, receiptSecret: string): Context {
     return request.caller;
   }
 
+  function tenantFor(request: FastifyRequest, account: AccountRef): Tenant {
+    const tenant = tenantOf(engine, account, actorOf(callerOf(request)));
+    return request.repeatable?.repeatable(tenant) ?? tenant;
+  }
+
   function limiterOf(account: AccountRef): Limiter {
     let limiter = limiters.get(account.id);
     if (!limiter) {
@@ -45,7 +52,8 @@ export function createContext(engine: Engine, receiptSecret: string): Context {
     engine,
     receiptSecret,
     callerOf,
-    tenantOf: (request) => tenantOf(engine, callerOf(request).account, 'api'),
+    tenantOf: (request) => tenantFor(request, callerOf(request).account),
+    tenantFor,
     limiterOf,
     async countedFor({ account }, ip) {
       const counted = await limiterOf(account).look(ip.address, ip.id);

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Engine } from '../fleet/engine.ts';
 import { WarmlineError, type WarmlineErrorCode } from '../warmup/errors.ts';
+import { speaksV3 } from './dialect.ts';
 
 /** The codes that clients of the v1 dialect know. */
 export type ErrorCode =
@@ -31,9 +32,16 @@ type Answer = {
 export class HttpProblem extends Error {
   readonly answer: Answer;
 
-  constructor(status: number, code: ErrorCode, message: string, headers: Record<string, string> = {}) {
+  /** @param param the field at fault; an empty one is what SendGrid's newer routes say when there is none */
+  constructor(
+    status: number,
+    code: ErrorCode,
+    message: string,
+    headers: Record<string, string> = {},
+    param: string | null = null,
+  ) {
     super(message);
-    this.answer = { status, code, message, headers };
+    this.answer = { status, code, message, headers, param };
   }
 }
 
@@ -87,11 +95,16 @@ export function send(reply: FastifyReply, answer: Answer): FastifyReply {
     .code(answer.status)
     .headers(answer.headers ?? {})
     .type('application/json; charset=utf-8')
-    .send(bodyOf(answer));
+    .send(speaksV3(reply.request) ? bodyOfV3(answer) : bodyOf(answer));
 }
 
 const bodyOf = ({ code, message, param = null, details = {} }: Answer) => ({
   error: { code, message, param, details },
+});
+
+/** `help` is there where SendGrid prints it. */
+const bodyOfV3 = ({ status, message, param = null }: Answer) => ({
+  errors: [{ field: param, message, ...(status === 401 && param === null ? { help: null } : {}) }],
 });
 
 /** Fastify's own refusals, in sentences that say what to do. Their codes come before their statuses: these are stable. */

@@ -2,7 +2,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { findAccount } from '../fleet/accounts.ts';
-import { tenantOf } from '../fleet/engine.ts';
 import { addToInventory, bringIps, type InventoryEntry, listInventory } from '../fleet/inventory.ts';
 import { invalid } from '../warmup/errors.ts';
 import { flag, list, oneOf, parse, parseQuery, text, wholeNumberText } from '../wire/parse.ts';
@@ -69,7 +68,10 @@ const LIST: RouteDocs = {
   answers: { 200: pageShape('InventoryPage', EntryShape) },
 };
 
-export function registerInventory(app: FastifyInstance, { engine, countedFor }: Context): void {
+export function registerInventory(
+  app: FastifyInstance,
+  { engine, tenantOf, tenantFor, countedFor }: Context,
+): void {
   app.post('/v1/inventory', { config: { scope: 'admin', docs: ADD } }, async (request, reply) => {
     const { account: named, status, leased, ...given } = parse(AddBody, request.body);
     if (named == null) {
@@ -77,10 +79,10 @@ export function registerInventory(app: FastifyInstance, { engine, countedFor }: 
         throw invalid('status', 'an address without an account has no status yet; name the account too');
       if (leased === false)
         throw invalid('leased', 'only an account can bring an address of its own; name the account too');
-      return reply.code(201).send({ added: await addToInventory(engine, given) });
+      return reply.code(201).send({ added: await addToInventory(tenantOf(request).engine, given) });
     }
     const account = await findAccount(engine, named);
-    const tenant = tenantOf(engine, account, 'api');
+    const tenant = tenantFor(request, account);
     const ips = await bringIps(tenant, {
       ...given,
       status: status ?? 'provisioning',

@@ -5,9 +5,8 @@
  *     app.get('/v3/ips/remaining', { config: { docs: { summary: 'How many IPs can be added', answers: { 200: Remaining } } } }, ...)
  */
 import { createRequire } from 'node:module';
-import type { FastifyInstance, RouteOptions } from 'fastify';
+import type { FastifyContextConfig, FastifyInstance, RouteOptions } from 'fastify';
 import { z } from 'zod';
-import type { Scope } from '../fleet/accounts.ts';
 import { ErrorAnswer, ErrorAnswerV3 } from '../wire/errors.ts';
 
 export type RouteDocs = {
@@ -42,6 +41,8 @@ declare module 'fastify' {
 
 export type ListedRoute = {
   method: string;
+type Scope = NonNullable<FastifyContextConfig['scope']>;
+
   /** As the document writes it: `/v1/dedicated-ips/{id}`. */
   path: string;
   scope: Scope | 'nobody';

@@ -62,6 +62,10 @@ export function accountKeys(account: AccountRef) {
     changes: `${prefix}changes`,
     /** Sorted set: allocations that came too late, by the instant (real time) at which they were undone. */
     tombstones: `${prefix}tombstones`,
+    /** Hash: what is known of a request that came with an Idempotency-Key (`lua/request-begin.lua`); gone after a day. */
+    request: (digest: string) => `${prefix}request:${digest}`,
+    /** String, JSON `{"rev":1,...}`: a step of such a request that is done; gone after it. */
+    requestStep: (digest: string, step: string) => `${prefix}request-step:${digest}:${step}`,
     /** Hash: ip id -> JSON of the address that goes back to the inventory once its cooldown is over. */
     returns: `${prefix}returns`,
   };
@@ -81,6 +85,8 @@ export const inventoryKeys = {
   pending: 'warmline:{inventory}:pending',
   /** Hash: id of an allocation -> JSON of what it reserved. */
   journal: 'warmline:{inventory}:journal',
+  /** Sorted set: `confirm <id>`, `undo <id>` or `add <id>` of what a retry may ask for again, by the real time of its end. */
+  closed: 'warmline:{inventory}:closed',
 };
 
 /** Which accounts exist and whose keys are whose. */
@@ -91,10 +97,20 @@ export const directoryKeys = {
   accounts: 'warmline:{directory}:accounts',
   /** String, a number: the last number given to a pool or an account; numbers are never given twice. */
   numbers: 'warmline:{directory}:numbers',
-  /** Hash: SHA-256 of an API key -> JSON of its account and scopes. */
+  /** Sorted set: ids of the accounts by their number. */
+  accountOrder: 'warmline:{directory}:account-order',
+  /** Hash: SHA-256 of an API key -> JSON of what it may do; the key itself is nowhere. */
   apiKeys: 'warmline:{directory}:api-keys',
-  /** String: SHA-256 of the key that the environment gave at the last start; the next start replaces it. */
-  environmentKey: 'warmline:{directory}:environment-key',
+  /** Hash: id of an API key -> its SHA-256. */
+  keyHashes: 'warmline:{directory}:key-hashes',
+  /** Sorted set: ids of all API keys by the order in which they were made. */
+  keyOrder: 'warmline:{directory}:key-order',
+  /** Sorted set: the same of one account. */
+  keysOf: (accountId: string) => `warmline:{directory}:keys-of:${accountId}`,
+  /** String, a number: the last place given in that order. */
+  keySequence: 'warmline:{directory}:key-sequence',
+  /** Hash: id of an API key -> ms of engine time at which it was used last, about. */
+  keyUses: 'warmline:{directory}:key-uses',
   /** String: random; signs the receipts that go out over HTTP. */
   receiptSecret: 'warmline:{directory}:receipt-secret',
 };
@@ -108,3 +124,6 @@ export const clockKeys = {
 
 /** Prefix of BullMQ's keys. The queue has a slot of its own. */
 export const QUEUE_PREFIX = 'warmline:{queue}';
+
+/** Strings that count the requests of an API key in the running minute; they expire with it. */
+export const RATE_LIMIT_PREFIX = 'warmline:{rate-limit}';

@@ -17,10 +17,15 @@ const KEY_COUNTS = {
   read: 2,
   transact: 1,
   'move-clock': 1,
-  'inventory-add': 3,
-  'inventory-reserve': 5,
-  'inventory-close': 5,
+  'inventory-add': 4,
+  'inventory-reserve': 6,
+  'inventory-close': 6,
   'inventory-give-back': 3,
+  'account-create': 4,
+  'key-create': 6,
+  'key-revoke': 5,
+  'request-begin': 1,
+  'request-end': 1,
 } as const;
 
 export type Scripts = {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { replaceEnvironmentKey } from '../../src/fleet/accounts.ts';
+import { replaceEnvironmentKey } from '../../src/fleet/api-keys.ts';
 import { DAY_MS } from '../../src/warmup/units.ts';
 import { ADMIN_KEY, type Answer, type Api, CARD, startApi } from './support.ts';
 
@@ -277,7 +277,7 @@ describe('holds', () => {
       sending: true,
       advance: true,
       because: 'listed by a blocklist',
-      by: 'api',
+      by: 'key:environment',
       scope: 'ip',
       since: '2026-01-10T10:00:00Z',
       until: '2026-01-12T10:00:00Z',

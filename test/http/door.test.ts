@@ -3,7 +3,7 @@ import { connect as dial } from 'node:net';
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { replaceEnvironmentKey } from '../../src/fleet/accounts.ts';
+import { replaceEnvironmentKey } from '../../src/fleet/api-keys.ts';
 import { createApi } from '../../src/http/server.ts';
 import { ADMIN_KEY, type Answer, type Api, startApi } from './support.ts';
 
@@ -134,6 +134,10 @@ describe('scopes', () => {
     ['POST', '/v1/test-clock/advance', 'admin'],
   ] as const;
 
+    ['GET', '/v1/accounts/x', 'admin'],
+    ['GET', '/v1/keys', 'admin'],
+    ['POST', '/v1/keys', 'admin'],
+    ['DELETE', '/v1/keys/x', 'admin'],
   test.each(ROUTES)('%s %s needs %s', async (method, path, scope) => {
     for (const given of ['read', 'send', 'write', 'admin'] as const) {
       const answer = await api.askAs(await api.key('acct_default', [given]))(
@@ -330,7 +334,8 @@ describe('what is no proper request', () => {
         '/v1/inventory',
         ['addresses', 'region', 'hostname', 'bind', 'account', 'status', 'leased', 'whitelabeled'],
       ],
-      ['POST', '/v1/accounts', ['name']],
+      ['POST', '/v1/accounts', ['name', 'parent']],
+      ['POST', '/v1/keys', ['account', 'scopes', 'prefix', 'name', 'expires', 'poolIps']],
       ['POST', '/v1/test-clock/advance', ['by', 'to', 'work']],
       ['POST', '/v1/dedicated-ips', ['count']],
       ['POST', '/v1/dedicated-ips/192.0.2.7/warmup', ['plan', 'zone', 'burst', 'dayStartsAt', 'startDay']],

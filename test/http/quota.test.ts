@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { replaceEnvironmentKey } from '../../src/fleet/accounts.ts';
+import { replaceEnvironmentKey } from '../../src/fleet/api-keys.ts';
 import { HOUR_MS } from '../../src/warmup/units.ts';
 import { ADMIN_KEY, type Answer, type Api, startApi } from './support.ts';
 

@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
-import { DEFAULT_ACCOUNT, replaceEnvironmentKey, type Scope } from '../../src/fleet/accounts.ts';
+import { DEFAULT_ACCOUNT } from '../../src/fleet/accounts.ts';
+import { replaceEnvironmentKey, type Scope } from '../../src/fleet/api-keys.ts';
 import { type ApiOptions, createApi } from '../../src/http/server.ts';
 import { directoryKeys } from '../../src/redis/keys.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
@@ -87,7 +88,12 @@ export async function startApi(
     async key(account, scopes) {
       keys += 1;
       const key = `wl_test_${account}_${keys}`;
-      await fleet.redis.hset(directoryKeys.apiKeys, hashOf(key), JSON.stringify({ account, scopes }));
+      const id = `key_test${keys}`;
+      const record = {
+        ...{ id, place: keys, account, scopes, name: null, prefix: 'wl_', last4: key.slice(-4) },
+        ...{ poolIps: 'strings', createdAtMs: CARD, expiresAtMs: null },
+      };
+      await fleet.redis.hset(directoryKeys.apiKeys, hashOf(key), JSON.stringify(record));
       return key;
     },
     async revoke(key) {

@@ -1,13 +1,23 @@
 -- The first of three steps of an allocation: reserve here, create in the account, close here. The journal lets the worker
 -- finish or undo what a crash left half done.
 -- KEYS[1] entries  KEYS[2] free  KEYS[3] pending (sorted set by real time)  KEYS[4] journal  KEYS[5] sequence
+-- KEYS[6] closed (sorted set)
 -- ARGV[1] id of the allocation
--- ARGV[2] JSON { account, parentId, by, status, ips: [{ ipId, entry? }] }
+-- ARGV[2] JSON { account, parentId, by, status, once, ips: [{ ipId, entry? }] }
 --         An `entry` is an address that the account brings; without one the longest free address is taken.
 -- ARGV[3..] queues of single regions      warmline:{inventory}:free-in:<region>; none: the queue of all
--- Returns { "ok", journal as JSON }, { "exhausted" } or { "known", address ... }; nothing is reserved then.
+--         `once`: the request may be repeated, and the allocation with it. One that is under way goes on.
+-- Returns { "ok", journal as JSON }, { "exhausted" } or { "known", address ... }; nothing is reserved then. With `once` also
+--   { "confirm" } or { "undo" }: this allocation ended so before.
 --- @include "inventory-queue"
 local allocation = cjson.decode(ARGV[2])
+if allocation.once then
+  local under_way = redis.call('HGET', KEYS[4], ARGV[1])
+  if under_way then return { 'ok', under_way } end
+  for _, how in ipairs({ 'confirm', 'undo' }) do
+    if redis.call('ZSCORE', KEYS[6], how .. ' ' .. ARGV[1]) then return { how } end
+  end
+end
 local known, wanted = {}, 0
 for _, ip in ipairs(allocation.ips) do
   if ip.entry then

@@ -1,0 +1,96 @@
+/**
+ * `Idempotency-Key`: a client that retries a POST because it lost the answer is given that answer, and nothing is done
+ * twice. How, says `fleet/idempotency.ts`; here the request is recognised and its answer kept.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Engine } from '../fleet/engine.ts';
+import { tenantOf } from '../fleet/engine.ts';
+import { type BegunRequest, beginRequest } from '../fleet/idempotency.ts';
+import { invalid } from '../warmup/errors.ts';
+import { actorOf } from './auth.ts';
+import { HttpProblem } from './errors.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What this request does, it does once, however often it is repeated; `null` where nobody asked for that. */
+    repeatable: BegunRequest | null;
+  }
+}
+
+/** What is done there is over in a moment and not to be had twice (a key is shown once), or counts on its own. */
+const IGNORED = /^\/v1\/(keys|quota|test-clock)(\/|$)/;
+
+export function rememberAnswers(app: FastifyInstance, engine: Engine): void {
+  app.decorateRequest('repeatable', null);
+
+  // Once the body is there, and before anybody acts on it.
+  app.addHook('preHandler', async (request, reply) => {
+    const key = keyOf(request);
+    const { caller, routeOptions } = request;
+    if (key === null || !caller) return;
+    const begun = await beginRequest(tenantOf(engine, caller.account, actorOf(caller)), {
+      route: `${request.method} ${routeOptions.url}`,
+      key,
+      asked: JSON.stringify([request.url, request.body ?? null]),
+    });
+    switch (begun.outcome) {
+      case 'begun':
+        request.repeatable = begun.request;
+        return;
+      case 'answered':
+        return giveAgain(reply, begun.answer);
+      case 'running':
+        throw new HttpProblem(
+          409,
+          'conflict',
+          'a request with this Idempotency-Key is still being answered; try again in a moment',
+          { 'retry-after': String(Math.ceil(begun.retryAfterMs / 1000)) },
+        );
+      case 'other':
+        throw new HttpProblem(
+          409,
+          'conflict',
+          'this Idempotency-Key came with another request before; use a new key for each new request',
+        );
+    }
+  });
+
+  app.addHook('onSend', async (request, reply, payload) => {
+    const { repeatable } = request;
+    if (!repeatable) return;
+    request.repeatable = null;
+    const answer = {
+      status: reply.statusCode,
+      type: String(reply.getHeader('content-type') ?? ''),
+      body: typeof payload === 'string' ? payload : '',
+    };
+    // What was done is done and will be found; that the answer could not be kept is no reason to keep it from the client.
+    await repeatable
+      .end(answer)
+      .catch((error) => request.log.warn({ because: String(error) }, 'answer not kept'));
+  });
+}
+
+/** @throws WarmlineError `invalid` (param `Idempotency-Key`) */
+function keyOf({ method, headers, routeOptions, is404 }: FastifyRequest): string | null {
+  const key = headers['idempotency-key'];
+  if (key === undefined || method !== 'POST' || is404 || IGNORED.test(routeOptions.url ?? '')) return null;
+  if (typeof key !== 'string' || !/^[\x20-\x7e]{1,255}$/.test(key)) {
+    throw invalid(
+      'Idempotency-Key',
+      'the header Idempotency-Key must have 1 to 255 printable ASCII characters',
+    );
+  }
+  return key;
+}
+
+function giveAgain(
+  reply: FastifyReply,
+  { status, type, body }: { status: number; type: string; body: string },
+) {
+  if (type) reply.type(type);
+  return reply
+    .code(status)
+    .header('idempotent-replayed', 'true')
+    .send(body === '' ? undefined : body);
+}
