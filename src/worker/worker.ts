@@ -20,6 +20,8 @@ export type RunningWorker = {
 /** More due IPs than this are divided among the workers; below it one is done sooner than the others have heard of it. */
 const DIVIDE_FROM = 2_000;
 const SHARES = 8;
+/** The queue may lose its schedule with its Redis; so often each worker makes sure of it. */
+const RESCHEDULE_MS = 30_000;
 /** A worker that was killed keeps its job for so long at most; the next tick comes from another one anyway. */
 const LOCK_MS = 10_000;
 const STALLED_INTERVAL_MS = 5_000;
@@ -29,11 +31,13 @@ export async function startWorker({
   redisUrl,
   log,
   tickEveryMs,
+  rescheduleMs = RESCHEDULE_MS,
 }: {
   engine: Engine;
   redisUrl: string;
   log: Logger;
   tickEveryMs?: number;
+  rescheduleMs?: number;
 }): Promise<RunningWorker> {
   const quiet = new AbortController();
   const queue = openQueue(redisUrl);
@@ -77,11 +81,15 @@ export async function startWorker({
     log.error({ job: job?.name, attempt: job?.attemptsMade, err: error }, 'tick failed'),
   );
   await queue.schedule(tickEveryMs);
+  const rescheduling = setInterval(() => {
+    queue.schedule(tickEveryMs).catch((error) => log.warn({ err: error }, 'ticks could not be scheduled'));
+  }, rescheduleMs);
   log.info({ every: tickEveryMs ?? 2_000 }, 'worker started');
 
   return {
     async stop() {
       quiet.abort();
+      clearInterval(rescheduling);
       await worker.close();
       await queue.close();
       connection.disconnect();

@@ -114,3 +114,18 @@ test('jobs that are lost are still due: a tick that is scheduled anew finds them
   process.kill(heir.pid, 'SIGTERM');
   expect(await heir.ended).toBe(0);
 });
+
+test('a worker whose queue was lost while it runs goes on', async () => {
+  const running = worker();
+  const queueKeys = () => fleet.redis.keys('warmline:{queue}:*');
+  await eventually(
+    'it ticks',
+    async () => (await queueKeys()).some((key) => key.endsWith(':completed')),
+    30_000,
+  );
+  await fleet.redis.del(await queueKeys());
+  await manyDue(100);
+  await eventually('nothing is due', async () => (await countDue(fleet.engine)) === 0, 30_000);
+  process.kill(running.pid, 'SIGTERM');
+  expect(await running.ended).toBe(0);
+});
