@@ -39,10 +39,10 @@ declare module 'fastify' {
   }
 }
 
-export type ListedRoute = {
-  method: string;
 type Scope = NonNullable<FastifyContextConfig['scope']>;
 
+export type ListedRoute = {
+  method: string;
   /** As the document writes it: `/v1/dedicated-ips/{id}`. */
   path: string;
   scope: Scope | 'nobody';

@@ -17,14 +17,14 @@ import { requireKeys } from './auth.ts';
 import { createContext } from './context.ts';
 import { answerErrors, answerTo, refuseBadHttp, send } from './errors.ts';
 import { checkReady, type Readiness, registerHealth } from './health.ts';
-import { registerInventory } from './inventory.ts';
-import { collectRoutes, registerOpenApi } from './openapi.ts';
 import { rememberAnswers } from './idempotency.ts';
-import { registerQuota } from './quota.ts';
+import { registerInventory } from './inventory.ts';
 import { registerKeys } from './keys.ts';
+import { collectRoutes, registerOpenApi } from './openapi.ts';
+import { registerQuota } from './quota.ts';
+import { limitRequests } from './rate-limit.ts';
 import { registerTestClock } from './test-clock.ts';
 import { registerDedicatedIps } from './v1/dedicated-ips.ts';
-import { limitRequests } from './rate-limit.ts';
 import { registerHolds } from './v1/holds.ts';
 import { registerPools } from './v1/pools.ts';
 
@@ -42,11 +42,11 @@ export type ApiOptions = {
   ready?: () => Promise<Readiness>;
   /** For the answer of `/readyz`, where the worker runs in the same process. */
   workerIsRunning?: () => boolean;
+  /** Requests per minute and key; 0 for no limit. */
+  rateLimitPerMinute?: number;
   /** Real time in ms, for what is remembered briefly; only differences count. */
   clock?: () => number;
 };
-  /** Requests per minute and key; 0 for no limit. */
-  rateLimitPerMinute?: number;
 
 const BODY_LIMIT = 1024 * 1024;
 /** A pool's name has up to 64 characters, of up to 12 bytes each once they are percent-encoded. */
@@ -57,10 +57,10 @@ export async function createApi({
   log,
   ready = () => checkReady(engine),
   workerIsRunning,
+  rateLimitPerMinute = 0,
   clock = () => performance.now(),
 }: ApiOptions): Promise<FastifyInstance> {
   const app: FastifyInstance = Fastify({
-  rateLimitPerMinute = 0,
     loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     bodyLimit: BODY_LIMIT,
@@ -79,12 +79,12 @@ export async function createApi({
     reply.header('x-request-id', request.id);
   });
   requireKeys(app, engine, clock);
+  limitRequests(app, engine, rateLimitPerMinute);
+  rememberAnswers(app, engine);
   readJson(app);
   answerErrors(app, engine);
   app.addHook('onResponse', async (request, reply) => {
     const line = {
-  limitRequests(app, engine, rateLimitPerMinute);
-  rememberAnswers(app, engine);
       method: request.method,
       path: request.url.split('?', 1)[0],
       status: reply.statusCode,
@@ -101,12 +101,12 @@ export async function createApi({
   registerTestClock(app, context);
   registerInventory(app, context);
   registerAccounts(app, context);
+  registerKeys(app, context);
   registerDedicatedIps(app, context);
   registerPools(app, context);
   registerHolds(app, context);
   await app.ready();
   return app;
-  registerKeys(app, context);
 }
 
 /** The caller's own id if it can be written into a log, so that one id follows a request through all systems. */

@@ -131,13 +131,13 @@ describe('scopes', () => {
     ['POST', '/v1/inventory', 'admin'],
     ['GET', '/v1/accounts', 'admin'],
     ['POST', '/v1/accounts', 'admin'],
-    ['POST', '/v1/test-clock/advance', 'admin'],
-  ] as const;
-
     ['GET', '/v1/accounts/x', 'admin'],
     ['GET', '/v1/keys', 'admin'],
     ['POST', '/v1/keys', 'admin'],
     ['DELETE', '/v1/keys/x', 'admin'],
+    ['POST', '/v1/test-clock/advance', 'admin'],
+  ] as const;
+
   test.each(ROUTES)('%s %s needs %s', async (method, path, scope) => {
     for (const given of ['read', 'send', 'write', 'admin'] as const) {
       const answer = await api.askAs(await api.key('acct_default', [given]))(
