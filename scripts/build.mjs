@@ -65,7 +65,10 @@ function fingerprint() {
 function compile(aside) {
   const tsc = inProject('node_modules', 'typescript', 'bin', 'tsc');
   const args = [tsc, '-p', inProject('tsconfig.json'), '--outDir', aside, '--noEmit', 'false'];
-  const { status, error } = spawnSync(process.execPath, args, { cwd: ROOT, stdio: 'inherit' });
+  const { status, error } = spawnSync(process.execPath, args, {
+    cwd: ROOT,
+    stdio: ['ignore', process.stderr, 'inherit'],
+  });
   if (error) throw error;
   if (status !== 0)
     throw new SetupProblem('The build failed: the compiler named the reasons above, and dist is as it was.');

@@ -13,7 +13,8 @@ export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 export const inProject = (...path) => join(ROOT, ...path);
 export const CACHE = inProject('.cache');
 
-export const say = (sentence) => process.stdout.write(`${sentence}\n`);
+/** On stderr: `npm run -s dry-run -- --json` is read by programs, on a fresh clone too. */
+export const say = (sentence) => process.stderr.write(`${sentence}\n`);
 
 /** Something that the reader can put right: printed as one sentence, without a stack. */
 export class SetupProblem extends Error {}

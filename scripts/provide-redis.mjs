@@ -244,7 +244,7 @@ function fromApk() {
 function runAloud(line) {
   say(`Running: ${line}`);
   const [program, ...args] = line.split(' ');
-  const { status } = spawnSync(program, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+  const { status } = spawnSync(program, args, { stdio: ['ignore', process.stderr, 'inherit'] });
   if (status !== 0) throw new SetupProblem(`\`${line}\` failed for the reasons above: ${BY_HAND}`);
 }
 

@@ -1,5 +1,7 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { constants as os } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { build, isBuilt } from './build.mjs';
 import { alone, CACHE, inProject, main, ROOT, SetupProblem, say } from './project.mjs';
@@ -13,8 +15,9 @@ import { provideRedis } from './provide-redis.mjs';
 
 const TARGETS = {
   start: { built: true, redis: true },
-  test: { built: false, redis: true },
+  test: { built: false, redis: true, dev: true },
   build: { built: true, redis: false },
+  packages: { built: false, redis: false, dev: true },
 };
 
 /** What was said to be too old: once is enough. */
@@ -24,9 +27,7 @@ await main(async () => {
   const name = process.argv[2] ?? '';
   const target = Object.hasOwn(TARGETS, name) ? TARGETS[name] : null;
   if (target === null) {
-    process.stderr.write(
-      `"${name}" is not a target: scripts/setup start, scripts/setup test or scripts/setup build.\n`,
-    );
+    process.stderr.write(`"${name}" is not a target: scripts/setup start, test, build or packages.\n`);
     process.exitCode = 2;
     return;
   }
@@ -35,7 +36,7 @@ await main(async () => {
   const steps = [];
   const compiles = target.built && !isBuilt();
   // Who starts what is built already, as a container does, needs no compiler.
-  steps.push({ isDone: () => packagesArrived({ dev: name === 'test' || compiles }), take: installPackages });
+  steps.push({ isDone: () => packagesArrived({ dev: target.dev || compiles }), take: installPackages });
   if (target.built) steps.push({ isDone: isBuilt, take: build });
   // With REDIS_URL the server uses that one; the tests never use a server that they did not start.
   const hasRedis = name === 'start' && process.env.REDIS_URL?.trim();
@@ -81,9 +82,9 @@ function packagesOf(path) {
   }
 }
 
-function installPackages() {
+async function installPackages() {
   say('Installing the packages (npm ci).');
-  const exact = npm('ci');
+  const exact = await npm('ci');
   if (exact.status === 0) return;
   if (!exact.stderr.includes('EUSAGE')) throw refused('npm ci', exact.stderr);
   // npm ci wants the lock file to name every package of every platform, and a mirror that lacks some writes a lock file
@@ -91,24 +92,47 @@ function installPackages() {
   say(
     'package-lock.json does not name all packages, so npm ci refuses; installing with npm install, which leaves that file as it is.',
   );
-  const lenient = npm('install', '--no-save');
+  const lenient = await npm('install', '--no-save');
   if (lenient.status !== 0) throw refused('npm install', lenient.stderr);
 }
 
-function npm(...command) {
+async function npm(...command) {
   // With npm itself if npm runs us, so that it is the same version.
   const byNpm = /npm-cli\.[cm]?js$/.test(process.env.npm_execpath ?? '');
   const [program, ...first] = byNpm ? [process.execPath, process.env.npm_execpath] : ['npm'];
   const args = [...first, ...command, '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
-  const { status, stderr, error } = spawnSync(program, args, {
-    cwd: ROOT,
-    encoding: 'utf8',
-    maxBuffer: 2 ** 26,
-  });
-  if (error?.code === 'ENOENT')
+  const child = spawn(program, args, { cwd: ROOT, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
+  const forget = endWithUs(child);
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));
+  try {
+    const [status] = await once(child, 'close');
+    return { status, stderr };
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error;
     throw new SetupProblem('npm is not on the PATH: install it with Node, then run this again.');
-  if (error) throw error;
-  return { status, stderr };
+  } finally {
+    forget();
+  }
+}
+
+/**
+ * npm that is interrupted takes many seconds to undo what it did, and whoever starts again meanwhile meets it in
+ * node_modules. So it is in a group of its own, which a Ctrl-C does not reach, and is ended at once: the next npm ci begins
+ * with an empty folder anyway.
+ */
+function endWithUs(child) {
+  const stop = (signal) => {
+    const leave = () => process.exit(128 + os.signals[signal]);
+    if (child.exitCode !== null || child.signalCode !== null) leave();
+    child.once('exit', leave);
+    process.kill(-child.pid, 'SIGKILL');
+  };
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+  for (const signal of signals) process.on(signal, stop);
+  return () => {
+    for (const signal of signals) process.off(signal, stop);
+  };
 }
 
 function refused(command, stderr) {

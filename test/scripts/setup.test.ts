@@ -19,6 +19,7 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import { findRedisServer } from '../../src/runtime/redis-binary.ts';
+import { eventually } from '../support/processes.ts';
 
 /** Two commands on a fresh clone: what setup provides, what it leaves alone, and what it says when it cannot. */
 
@@ -74,7 +75,7 @@ const saysVersion = (version: string) => `echo "${version} sha=00000000:0 malloc
 describe('building', () => {
   test('compiles the sources, brings the rest along, and is silent when nothing has changed', () => {
     const project = newProject();
-    expect(setup(project, 'build')).toMatchObject({ status: 0, stdout: 'Building dist.\n', stderr: '' });
+    expect(setup(project, 'build')).toMatchObject({ status: 0, stdout: '', stderr: 'Building dist.\n' });
     const built = ['src/cli/main.js', 'src/one.js', 'src/one.d.ts', 'src/take.lua', 'schedules/own.json'];
     expect(built.filter((path) => !existsSync(project.at('dist', path)))).toEqual([]);
     expect(spawnSync(project.at('dist/src/cli/main.js'), { encoding: 'utf8' }).stdout).toBe('1\n');
@@ -95,7 +96,7 @@ describe('building', () => {
     mkdirSync(project.at('schedules', 'own.json'));
     writeFileSync(project.at('schedules', 'own.json', 'inner.css'), 'a{}');
     writeFileSync(project.at('src', 'one.ts'), 'export const one: number = 2;\n');
-    expect(setup(project, 'build').stdout).toBe('Building dist.\n');
+    expect(setup(project, 'build').stderr).toBe('Building dist.\n');
     expect(readdirSync(project.at('dist/src')).filter((name) => name.startsWith('old'))).toEqual([]);
     expect(existsSync(project.at('dist/schedules/own.json/inner.css'))).toBe(true);
     expect(spawnSync(project.at('dist/src/cli/main.js'), { encoding: 'utf8' }).stdout).toBe('2\n');
@@ -111,11 +112,11 @@ describe('building', () => {
     writeFileSync(project.at('src', 'one.ts'), "export const one: number = 'two';\n");
     for (let attempt = 0; attempt < 2; attempt++) {
       const { status, stdout, stderr } = setup(project, 'build');
-      expect([status, stderr]).toEqual([
-        1,
+      expect([status, stdout]).toEqual([1, '']);
+      expect(stderr).toContain('src/one.ts(1,14): error TS2322');
+      expect(stderr).toContain(
         'The build failed: the compiler named the reasons above, and dist is as it was.\n',
-      ]);
-      expect(stdout).toContain('src/one.ts(1,14): error TS2322');
+      );
     }
     expect(spawnSync(project.at('dist/src/cli/main.js'), { encoding: 'utf8' }).stdout).toBe('1\n');
   });
@@ -128,7 +129,7 @@ describe('building', () => {
       [1, 2, 3, 4].map(async () => {
         const child = spawn(process.execPath, [project.at('scripts', 'setup.mjs'), 'build']);
         let said = '';
-        child.stdout.on('data', (text) => {
+        child.stderr.on('data', (text) => {
           said += text;
         });
         const [code] = await once(child, 'close');
@@ -143,15 +144,15 @@ describe('building', () => {
 
   test('has a short name', () => {
     const project = newProject();
-    const { status, stdout } = spawnSync(project.at('scripts', 'setup'), ['build'], {
+    const { status, stderr } = spawnSync(project.at('scripts', 'setup'), ['build'], {
       cwd: parent,
       encoding: 'utf8',
     });
-    expect([status, stdout]).toEqual([0, 'Building dist.\n']);
+    expect([status, stderr]).toEqual([0, 'Building dist.\n']);
     const unknown = spawnSync(project.at('scripts', 'setup'), ['strat'], { encoding: 'utf8' });
     expect([unknown.status, unknown.stderr]).toEqual([
       2,
-      '"strat" is not a target: scripts/setup start, scripts/setup test or scripts/setup build.\n',
+      '"strat" is not a target: scripts/setup start, test, build or packages.\n',
     ]);
   });
 });
@@ -164,20 +165,20 @@ describe('packages', () => {
 
   test('are installed as the lock file says', () => {
     const project = newProject({ packages: false });
-    const { status, stdout } = setup(project, 'test', withNpm('echo "$@" >npm-was-told'));
-    expect([status, stdout]).toEqual([0, 'Installing the packages (npm ci).\n']);
+    const { status, stderr } = setup(project, 'packages', withNpm('echo "$@" >npm-was-told'));
+    expect([status, stderr]).toEqual([0, 'Installing the packages (npm ci).\n']);
     expect(readFileSync(project.at('npm-was-told'), 'utf8')).toContain('ci --include=dev');
   });
 
   test('are installed from a lock file that leaves some out, too', () => {
     const project = newProject({ packages: false });
-    const { status, stdout, stderr } = setup(
+    const { status, stderr } = setup(
       project,
       'test',
       withNpm('[ "$1" = install ] || { echo npm error code EUSAGE >&2; exit 1; }; echo "$@" >npm-was-told'),
     );
-    expect([status, stderr]).toEqual([0, '']);
-    expect(stdout).toContain('installing with npm install, which leaves that file as it is.');
+    expect(status).toBe(0);
+    expect(stderr).toContain('installing with npm install, which leaves that file as it is.');
     expect(readFileSync(project.at('npm-was-told'), 'utf8')).toContain('install --no-save --include=dev');
   });
 
@@ -186,7 +187,7 @@ describe('packages', () => {
     const { status, stderr } = setup(project, 'test', withNpm('echo npm error network >&2; exit 1'));
     expect([status, stderr]).toEqual([
       1,
-      'npm error network\nnpm ci failed for the reasons above: put them right, then run this again.\n',
+      'Installing the packages (npm ci).\nnpm error network\nnpm ci failed for the reasons above: put them right, then run this again.\n',
     ]);
   });
 
@@ -199,7 +200,33 @@ describe('packages', () => {
     expect(setup(project, 'test', withNpm('exit 1'))).toMatchObject(nothingSaid);
     lock.packages['node_modules/ioredis'].version = '6.0.99';
     writeFileSync(project.at('package-lock.json'), JSON.stringify(lock));
-    expect(setup(project, 'test', withNpm('exit 0')).stdout).toBe('Installing the packages (npm ci).\n');
+    expect(setup(project, 'test', withNpm('exit 0')).stderr).toBe('Installing the packages (npm ci).\n');
+  });
+});
+
+describe('interrupted', () => {
+  test('in the middle of the packages: it ends at once, and so does npm, before somebody starts again', async () => {
+    const project = newProject({ packages: false });
+    const npm = programs({ npm: 'trap "" INT TERM HUP; echo $$ >npm-pid; while :; do sleep 0.1; done' });
+    for (const [signal, code] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+    ] as const) {
+      const child = spawn(process.execPath, [project.at('scripts', 'setup.mjs'), 'packages'], {
+        env: { ...process.env, npm_execpath: '', PATH: [npm, process.env.PATH].join(delimiter) },
+        stdio: 'ignore',
+      });
+      const ended = once(child, 'exit');
+      const npmPid = () => existsSync(project.at('npm-pid')) && readFileSync(project.at('npm-pid'), 'utf8');
+      await eventually('npm is at work', () => npmPid() !== false && npmPid() !== '');
+      const pid = Number(npmPid());
+      child.kill(signal);
+      expect(await ended).toEqual([code, null]);
+      expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+      rmSync(project.at('npm-pid'));
+    }
+    const again = setup(project, 'packages', { PATH: programs({ npm: 'exit 0' }) });
+    expect(again).toMatchObject({ status: 0, stderr: 'Installing the packages (npm ci).\n' });
   });
 });
 
@@ -218,9 +245,9 @@ describe('Redis', () => {
   ])('on the PATH: %s that says "%s" is taken: %s', (name, version, taken) => {
     const project = newProject();
     const PATH = programs({ [name]: saysVersion(version) });
-    const { status, stdout } = setup(project, 'test', { PATH });
+    const { status, stderr } = setup(project, 'test', { PATH });
     expect(status).toBe(taken ? 0 : 1);
-    if (!taken) expect(stdout).toContain(`${join(PATH, name)} `);
+    if (!taken) expect(stderr).toContain(`${join(PATH, name)} `);
     // The program asks the same question and must get the same answer, but for what this project has in its cache.
     vi.stubEnv('PATH', PATH);
     vi.stubEnv('WARMLINE_REDIS_SERVER', '');
@@ -233,7 +260,7 @@ describe('Redis', () => {
     const PATH = [old, good].join(delimiter);
     expect(setup(newProject(), 'test', { PATH })).toMatchObject({
       status: 0,
-      stdout: `${join(old, 'redis-server')} is Redis 6.0 and is passed over: Redis 7.0 or Valkey 7.2 is needed.\n`,
+      stderr: `${join(old, 'redis-server')} is Redis 6.0 and is passed over: Redis 7.0 or Valkey 7.2 is needed.\n`,
     });
     vi.stubEnv('PATH', PATH);
     vi.stubEnv('WARMLINE_REDIS_SERVER', '');
@@ -289,7 +316,7 @@ describe('Redis', () => {
       /bin/chmod +x ${brewed}/bin/redis-server`;
     const project = newProject();
     const env = { PATH: programs({ brew }) };
-    expect(setup(project, 'test', env)).toMatchObject({ status: 0, stdout: 'Running: brew install redis\n' });
+    expect(setup(project, 'test', env)).toMatchObject({ status: 0, stderr: 'Running: brew install redis\n' });
     expect(setup(project, 'test', env)).toMatchObject(nothingSaid);
   });
 
@@ -324,8 +351,8 @@ describe('Redis', () => {
         ),
       };
       const { status, stdout, stderr } = setup(project, 'test', env);
-      expect([status, stderr]).toEqual([0, '']);
-      expect(stdout.trim().split('\n')).toEqual([
+      expect([status, stdout]).toEqual([0, '']);
+      expect(stderr.trim().split('\n')).toEqual([
         ...FETCHES,
         'Redis is in .cache/redis; nothing was installed.',
       ]);
@@ -345,11 +372,11 @@ describe('Redis', () => {
     });
 
     test('is not downloaded where the release has only an older one', () => {
-      const { status, stdout, stderr } = setup(newProject(), 'test', {
+      const { status, stderr } = setup(newProject(), 'test', {
         PATH: programs(tools('6.0.16', 'true')),
       });
-      expect([status, stdout.trim()]).toEqual([1, FETCHES[1]]);
-      expect(stderr).toBe(`${NEEDED}, and this release offers none: ${BY_HAND}\n`);
+      expect(status).toBe(1);
+      expect(stderr).toBe(`${FETCHES[1]}\n${NEEDED}, and this release offers none: ${BY_HAND}\n`);
     });
   });
 });
