@@ -103,6 +103,8 @@ export type ListIpsParams = PageParams & {
   /** Id or name. */
   pool?: string;
   address?: string;
+  /** `team:billing`, or `team` for any value. */
+  label?: string;
 };
 
 /** Fixed at the start of a warm-up. */

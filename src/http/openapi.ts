@@ -28,6 +28,8 @@ export type RouteDocs = {
   answers: Readonly<Record<number, z.ZodType | null>>;
   /** Statuses of refusals besides those that every route of its kind has; `409` for instance. */
   refusals?: readonly number[];
+  /** Of the answers, where they are not JSON. */
+  contentType?: string;
   /** A body that works, for the examples. */
   example?: unknown;
 };
@@ -45,7 +47,7 @@ export type ListedRoute = {
   method: string;
   /** As the document writes it: `/v1/dedicated-ips/{id}`. */
   path: string;
-  scope: Scope | 'nobody';
+  scope: Scope;
   docs: RouteDocs | null;
 };
 
@@ -107,7 +109,7 @@ export type Operation = {
     string,
     { description: string; content?: Record<string, { schema: Json }> } | { $ref: string }
   >;
-  'x-scope': Scope | 'nobody';
+  'x-scope': Scope;
 };
 export type Parameter = {
   name: string;
@@ -278,14 +280,14 @@ function answersOf(
   method: string,
   path: string,
   scope: ListedRoute['scope'],
-  { answers, refusals = [], query, body }: RouteDocs,
+  { answers, refusals = [], query, body, contentType = 'application/json' }: RouteDocs,
   schemas: Schemas,
 ): Operation['responses'] {
   const responses: Operation['responses'] = {};
   for (const [status, schema] of Object.entries(answers)) {
     responses[status] = {
       description: Number(status) === 204 ? 'Done; there is no body.' : (REFUSALS[Number(status)] ?? 'Done.'),
-      ...(schema ? { content: { 'application/json': { schema: schemaOf(schema, 'output', schemas) } } } : {}),
+      ...(schema ? { content: { [contentType]: { schema: schemaOf(schema, 'output', schemas) } } } : {}),
     };
   }
   const isV3 = path.startsWith('/v3/');

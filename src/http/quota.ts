@@ -4,9 +4,10 @@
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
+import type { z } from 'zod';
 import { getIp } from '../fleet/ips.ts';
 import { getPool, membersOf } from '../fleet/pools.ts';
-import type { TakeAnswer } from '../redis/limiter.ts';
+import type { BecauseCode, TakeAnswer } from '../redis/limiter.ts';
 import { invalid } from '../warmup/errors.ts';
 import { instant, parse } from '../wire/parse.ts';
 import {
@@ -119,10 +120,12 @@ export function registerQuota(
   );
 }
 
-function onTheWire(answer: TakeAnswer): TakeAnswer {
-  const { because } = answer;
-  if (!because?.until) return answer;
-  return { ...answer, because: { ...because, until: instant(Date.parse(because.until)) } };
+function onTheWire({ because, ...answer }: TakeAnswer): z.output<typeof TakeAnswerShape> {
+  if (!because) return { ...answer, because };
+  const { until } = because;
+  // `unreachable` is a word of senders for themselves: whoever answers here has reached Redis.
+  const code = because.code as Exclude<BecauseCode, 'unreachable'>;
+  return { ...answer, because: { ...because, code, until: until && instant(Date.parse(until)) } };
 }
 
 /** Compares in a time that tells nothing about how much of a forged receipt was right. */

@@ -14,7 +14,9 @@ import { receiptSecret } from '../fleet/accounts.ts';
 import type { Engine } from '../fleet/engine.ts';
 import { registerAccounts } from './accounts.ts';
 import { requireKeys } from './auth.ts';
+import { registerChanges } from './changes.ts';
 import { createContext } from './context.ts';
+import { registerDocs } from './docs.ts';
 import { answerErrors, answerTo, refuseBadHttp, send } from './errors.ts';
 import { checkReady, type Readiness, registerHealth } from './health.ts';
 import { rememberAnswers } from './idempotency.ts';
@@ -96,6 +98,7 @@ export async function createApi({
 
   const context = createContext(engine, await receiptSecret(engine));
   registerOpenApi(app, routes);
+  registerDocs(app, routes);
   registerHealth(app, ready, workerIsRunning);
   registerQuota(app, context);
   registerTestClock(app, context);
@@ -105,6 +108,7 @@ export async function createApi({
   registerDedicatedIps(app, context);
   registerPools(app, context);
   registerHolds(app, context);
+  registerChanges(app, context);
   await app.ready();
   return app;
 }

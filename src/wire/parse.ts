@@ -101,6 +101,14 @@ export function list<Item extends z.ZodType>(item: Item, most: number, of: strin
   return z.array(item, rule).min(1, length).max(most, length);
 }
 
+/** An object of texts, under names that are checked further in. */
+export const texts = () =>
+  z.record(
+    z.string(),
+    z.string(mustBe('a text')).max(1000, mustBe('a text of at most 1000 characters')),
+    mustBe('an object of texts (example: {"team": "billing"})'),
+  );
+
 export const matching = (pattern: RegExp, rule: string) =>
   z.string(mustBe(rule)).regex(pattern, mustBe(rule));
 

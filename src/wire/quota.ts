@@ -77,7 +77,9 @@ const allowed = (what: string) => z.boolean().describe(what);
 
 const BecauseShape = z
   .strictObject({
-    code: z.string().describe('status, hold, unpublished, day, hour, burst, ceiling or count.'),
+    code: z
+      .enum(['status', 'hold', 'unpublished', 'day', 'hour', 'burst', 'ceiling', 'count'])
+      .describe('The status, a hold, nothing published, a limit, or a count that never fits.'),
     scope: z.null(),
     ipId: z.string().nullable(),
     until: at().nullable(),

@@ -73,7 +73,7 @@ export const IpShape = z
     poolId: textOrNone('The pool it was put in last.'),
     poolIds: z.array(z.string()).describe('All its pools, in the order in which it joined them.'),
     hold: HoldShape.nullable().describe('Of its holds the one that matters most.'),
-    holds: z.array(HoldShape.nullable()).describe('All holds in force.'),
+    holds: z.array(HoldShape).describe('All holds in force.'),
     warmup: WarmupShape,
     warmingSchedule: ScheduleShape.optional().describe('Once started; never in lists.'),
     ceiling: CeilingShape,
@@ -232,3 +232,12 @@ export const pageShape = <Row extends z.ZodType>(id: string, row: Row) =>
 
 export const IpPage = pageShape('DedicatedIpPage', IpShape);
 export const PoolPage = pageShape('PoolPage', PoolShape);
+
+export const ChangePage = z
+  .strictObject({
+    ...pageShape('ChangesOnly', ChangeShape).shape,
+    gap: z
+      .boolean()
+      .describe('Changes before the first one here were dropped: the stream keeps about 100 000.'),
+  })
+  .meta({ id: 'ChangePage', description: 'One page of the stream, oldest first.' });

@@ -7,7 +7,7 @@ import { checkDayStartsAt, checkZone } from '../warmup/calendar.ts';
 import { type CounterState, settle, windowAt } from '../warmup/counter.ts';
 import type { Change } from '../warmup/decide.ts';
 import type { DedicatedIp, Hold } from '../warmup/dedicated-ip.ts';
-import { invalid } from '../warmup/errors.ts';
+import { WarmlineError } from '../warmup/errors.ts';
 import { STATUSES } from '../warmup/lifecycle.ts';
 import { limitsOn, type Plan } from '../warmup/plan.ts';
 import { completesAt, isHeld, sendingHold, warmupDayAt } from '../warmup/progress.ts';
@@ -18,17 +18,28 @@ import {
   instant,
   instantMs,
   instantOrNull,
+  matching,
   oneOf,
   share,
   text,
+  texts,
   wholeNumber,
   wholeNumberText,
 } from './parse.ts';
-import type { HoldShape, IpShape, LedgerShape, PoolShape, ScheduleShape, WarmupShape } from './shapes.ts';
+import type {
+  ChangeShape,
+  HoldShape,
+  IpShape,
+  LedgerShape,
+  PoolShape,
+  ScheduleShape,
+  WarmupShape,
+} from './shapes.ts';
 
 // ---- what clients ask for
 
 const MOST_PER_PAGE = 100;
+const MOST_CHANGES_PER_PAGE = 1_000;
 /** A bucket counts in sends x 3 600 000 and must stay below 2^53. */
 const MOST_SENDS = 1_000_000_000;
 
@@ -44,6 +55,35 @@ export const ListIpsQuery = PageQuery.extend({
   status: oneOf(STATUSES).optional().describe('Only those in this status.'),
   pool: text(200).optional().describe('Only those of this pool, by its id or its name.'),
   address: text(100).optional().describe('Only the one with this address, in any spelling.'),
+  label: matching(/^[^:]{1,63}(:[\s\S]{0,256})?$/, 'a label (examples: team:billing, team)')
+    .optional()
+    .describe('Only those with this label, as `key:value`; `key` alone is any value.'),
+});
+
+/** `team:billing`; the value may hold colons itself. */
+export function labelWanted(label: string): (labels: Readonly<Record<string, string>>) => boolean {
+  const [, key, value] = /^([^:]+)(?::([\s\S]*))?$/.exec(label) ?? [];
+  return (labels) => Object.hasOwn(labels, key!) && (value === undefined || labels[key!] === value);
+}
+
+const STREAM_ID = /^\d{1,16}(-\d{1,16})?$/;
+
+export const ChangesQuery = z.strictObject({
+  since: z
+    .union([matching(STREAM_ID, 'an id'), instantMs()], {
+      error: ({ input }) =>
+        `is ${JSON.stringify(String(input).slice(0, 60))}; it must be the id of a change, or an instant (example: 2026-01-10T10:00:00Z)`,
+    })
+    .optional()
+    .describe(
+      'The id of the last change that you have seen, or an instant; the oldest that is kept unless said.',
+    ),
+  limit: wholeNumberText(1, MOST_CHANGES_PER_PAGE)
+    .default(MOST_PER_PAGE)
+    .describe('How many a page has at most.'),
+  cursor: matching(STREAM_ID, 'the nextCursor of the page before')
+    .optional()
+    .describe('The `nextCursor` of the page before.'),
 });
 
 const StartBody = z
@@ -86,25 +126,65 @@ const ceilingLimit = () => wholeNumber(1, MOST_SENDS).nullable().optional();
 /** `null` lifts a limit; one that is not named stays as it is. */
 const CeilingChange = z.strictObject({ perDay: ceilingLimit(), perHour: ceilingLimit() });
 
-const PatchIpBody = z.strictObject({ ceiling: CeilingChange.nullable().optional() });
-export const PATCH_IP_BODY = PatchIpBody;
-
-/** The ceiling that a PATCH asks for, as far as it asks. */
-export function ceilingOf({ ceiling }: z.output<typeof PatchIpBody>) {
-  if (ceiling === undefined) throw invalid('ceiling', 'there is nothing to change; give a ceiling');
-  if (ceiling === null) return { perDay: null, perHour: null };
-  const { perDay, perHour } = ceiling;
-  return { ...(perDay === undefined ? {} : { perDay }), ...(perHour === undefined ? {} : { perHour }) };
-}
-
-export const CreatePoolBody = z.strictObject({
-  name: anyText('a text of 1 to 64 characters'),
-  isDefault: flag().optional(),
-  warmingShare: share().optional(),
+const PatchIpBody = z.strictObject({
+  hostname: text(253).nullable().optional().describe('What EHLO says; `null` is nothing.'),
+  bind: text(100)
+    .nullable()
+    .optional()
+    .describe('The local address to bind behind a NAT; `null` is the address itself.'),
+  labels: texts()
+    .optional()
+    .describe('Names and values of your own, at most 20; they replace all that it has.'),
   ceiling: CeilingChange.nullable()
     .optional()
-    .transform((given) => ({ perDay: given?.perDay ?? null, perHour: given?.perHour ?? null })),
+    .describe("The operator's own limit; `null` lifts one or both, and one that is not named stays."),
 });
+export const PATCH_IP_BODY = PatchIpBody;
+
+/** What a PATCH asks for, as far as it asks. */
+export function ipUpdateOf({ hostname, bind, labels, ceiling }: z.output<typeof PatchIpBody>) {
+  if ([hostname, bind, labels, ceiling].every((one) => one === undefined)) {
+    throw new WarmlineError('invalid', 'there is nothing to change; give hostname, bind, labels or ceiling');
+  }
+  const { perDay, perHour } = ceiling ?? {};
+  return {
+    hostname,
+    bind,
+    labels,
+    ceiling:
+      ceiling === null
+        ? { perDay: null, perHour: null }
+        : ceiling && {
+            ...(perDay === undefined ? {} : { perDay }),
+            ...(perHour === undefined ? {} : { perHour }),
+          },
+  };
+}
+
+const poolName = () => anyText('a text of 1 to 64 characters').describe('1 to 64 characters, unique.');
+const isDefault = () => flag().optional().describe('Mail that names no pool goes here, and new IPs join it.');
+
+export const CreatePoolBody = z.strictObject({
+  name: poolName(),
+  isDefault: isDefault(),
+  warmingShare: share()
+    .optional()
+    .describe('The part of an hour that warming IPs may carry while an active one has room; 1 unless said.'),
+  ceiling: CeilingChange.nullable()
+    .optional()
+    .transform((given) => ({ perDay: given?.perDay ?? null, perHour: given?.perHour ?? null }))
+    .describe('What all its IPs together may send at most.'),
+});
+
+const PatchPoolBody = z.strictObject({ name: poolName().optional(), isDefault: isDefault() });
+export const PATCH_POOL_BODY = PatchPoolBody;
+
+export function poolUpdateOf(body: z.output<typeof PatchPoolBody>) {
+  if (body.name === undefined && body.isDefault === undefined) {
+    throw new WarmlineError('invalid', 'there is nothing to change; give name or isDefault');
+  }
+  return body;
+}
 
 /** `ipId` may be an address too. */
 export const AddIpBody = z.strictObject({ ipId: text(100).describe('The id of an IP, or its address.') });
@@ -294,18 +374,24 @@ export function poolOf(pool: PoolRecord, nowMs: number): z.output<typeof PoolSha
 
 /** One line of what the engine did by itself. A hold in it is written as everywhere else. */
 export function changeOf(change: Change & { ip: string; address: string }) {
-  const { what, from, to, because, by } = change;
-  const shownValue = (value: unknown) => (what === 'hold' ? holdOf(value as Hold | null) : value);
-  return {
-    ip: change.address,
-    ipId: change.ip,
-    what,
-    from: shownValue(from),
-    to: shownValue(to),
-    because,
-    by,
-  };
+  return { ip: change.address, ipId: change.ip, ...whatChanged(change) };
 }
+
+function whatChanged({ what, from, to, because, by }: Change) {
+  const shownValue = (value: unknown) => (what === 'hold' ? holdOf(value as Hold | null) : value);
+  return { what, from: shownValue(from), to: shownValue(to), because, by };
+}
+
+/** A change as the account's stream keeps it; one of a pool names no IP. */
+export type KeptChange = Change & { id: string; at: string; ipId?: string; address?: string };
+
+export const keptChangeOf = (change: KeptChange): z.output<typeof ChangeShape> => ({
+  id: change.id,
+  at: instant(Date.parse(change.at)),
+  ip: change.address ?? null,
+  ipId: change.ipId ?? null,
+  ...whatChanged(change),
+});
 
 /** One page of a list. */
 export const page = <Row>(data: Row[], nextCursor: string | null) => ({

@@ -112,6 +112,7 @@ describe('scopes', () => {
     ['GET', '/v1/dedicated-ips/pools', 'read'],
     ['GET', '/v1/dedicated-ips/pools/x', 'read'],
     ['GET', '/v1/dedicated-ips/pools/x/quota', 'read'],
+    ['GET', '/v1/changes', 'read'],
     ['GET', '/v1/test-clock', 'read'],
     ['POST', '/v1/quota/take', 'send'],
     ['POST', '/v1/quota/refund', 'send'],
@@ -123,6 +124,8 @@ describe('scopes', () => {
     ['POST', '/v1/dedicated-ips/192.0.2.7/hold', 'write'],
     ['DELETE', '/v1/dedicated-ips/192.0.2.7/hold', 'write'],
     ['POST', '/v1/dedicated-ips/pools', 'write'],
+    ['PATCH', '/v1/dedicated-ips/pools/x', 'write'],
+    ['DELETE', '/v1/dedicated-ips/pools/x', 'write'],
     ['POST', '/v1/dedicated-ips/pools/x/ips', 'write'],
     ['DELETE', '/v1/dedicated-ips/pools/x/ips/192.0.2.7', 'write'],
     ['POST', '/v1/dedicated-ips/pools/x/hold', 'write'],
@@ -155,7 +158,7 @@ describe('scopes', () => {
   test('every route of the API is in that table', () => {
     const printed = api.app.printRoutes({ commonPrefix: false });
     const methods = [...printed.matchAll(/\((.*?)\)$/gm)].flatMap(([, names]) => names!.split(', '));
-    const open = 3; // health, the document
+    const open = 4; // health, the document and its page
     expect(methods.filter((method) => method !== 'HEAD')).toHaveLength(
       open + ROUTES.filter(([method]) => method !== 'HEAD').length,
     );
@@ -340,7 +343,8 @@ describe('what is no proper request', () => {
       ['POST', '/v1/dedicated-ips', ['count']],
       ['POST', '/v1/dedicated-ips/192.0.2.7/warmup', ['plan', 'zone', 'burst', 'dayStartsAt', 'startDay']],
       ['POST', '/v1/dedicated-ips/192.0.2.7/hold', ['sending', 'advance', 'because', 'until']],
-      ['PATCH', '/v1/dedicated-ips/192.0.2.7', ['ceiling']],
+      ['PATCH', '/v1/dedicated-ips/192.0.2.7', ['hostname', 'bind', 'labels', 'ceiling']],
+      ['PATCH', '/v1/dedicated-ips/pools/x', ['name', 'isDefault']],
       ['POST', '/v1/dedicated-ips/pools', ['name', 'isDefault', 'warmingShare', 'ceiling']],
       ['POST', '/v1/dedicated-ips/pools/x/ips', ['ipId']],
     ];

@@ -1,19 +1,23 @@
 /** `/v1/dedicated-ips`: an address from the inventory becomes an account's own, warms up, sends, and goes back. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { findIpId, loadIp, planOf } from '../../fleet/change.ts';
+import type { z } from 'zod';
+import { findIpId, loadIp, loadIps, planOf } from '../../fleet/change.ts';
 import type { Tenant } from '../../fleet/engine.ts';
 import { createIp } from '../../fleet/inventory.ts';
-import { getIp, pageOfIps, releaseIp, restoreIp, setCeiling, startWarmup } from '../../fleet/ips.ts';
-import { getPool } from '../../fleet/pools.ts';
+import { getIp, pageOfIps, releaseIp, restoreIp, startWarmup, updateIp } from '../../fleet/ips.ts';
+import { getPool, membersOf } from '../../fleet/pools.ts';
+
 import type { DedicatedIp } from '../../warmup/dedicated-ip.ts';
 import { WarmlineError } from '../../warmup/errors.ts';
 import { parse, parseQuery } from '../../wire/parse.ts';
+import { idOrAddress } from '../../wire/quota.ts';
 import { IpPage, IpShape, LedgerShape } from '../../wire/shapes.ts';
 import {
-  ceilingOf,
   checkStart,
   ipOf,
+  ipUpdateOf,
   ListIpsQuery,
+  labelWanted,
   ledgerOf,
   NoBody,
   PATCH_IP_BODY,
@@ -52,7 +56,7 @@ const UPDATE: RouteDocs = {
   body: PATCH_IP_BODY,
   answers: { 200: IpShape },
   refusals: [409],
-  example: { ceiling: { perDay: 20_000 } },
+  example: { hostname: 'mta7.example.com', labels: { team: 'billing' }, ceiling: { perDay: 20_000 } },
 };
 const START: RouteDocs = {
   summary: 'Start the warm-up',
@@ -94,13 +98,16 @@ export function registerDedicatedIps(app: FastifyInstance, context: Context): vo
   });
 
   app.get('/v1/dedicated-ips', { config: { docs: LIST } }, async (request) => {
-    const { limit, cursor, ...filter } = parseQuery(ListIpsQuery, request.query);
+    const { limit, cursor, pool, address, ...filter } = parseQuery(ListIpsQuery, request.query);
     const tenant = tenantOf(request);
     const after = cursor === undefined ? null : readCursor(cursor);
+    const wanted = filterOf(filter);
     const { ips, next } =
-      filter.address === undefined
-        ? await pageOfIps(tenant, { limit, after, wanted: await filterOf(tenant, filter) })
-        : { ips: await withAddress(tenant, filter.address, await filterOf(tenant, filter)), next: null };
+      address !== undefined
+        ? { ips: await withAddress(tenant, address, pool, wanted), next: null }
+        : pool !== undefined
+          ? await pageOfPool(tenant, pool, { limit, after, wanted })
+          : await pageOfIps(tenant, { limit, after, wanted });
     const data = await Promise.all(ips.map((ip) => describeIp(context, tenant, ip, { schedule: false })));
     return page(data, next && cursorAfter(next.atMs, next.id));
   });
@@ -111,9 +118,9 @@ export function registerDedicatedIps(app: FastifyInstance, context: Context): vo
   });
 
   app.patch('/v1/dedicated-ips/:id', { config: { docs: UPDATE } }, async (request) => {
-    const ceiling = ceilingOf(parse(PATCH_IP_BODY, request.body));
+    const wanted = ipUpdateOf(parse(PATCH_IP_BODY, request.body));
     const tenant = tenantOf(request);
-    return describeIp(context, tenant, await setCeiling(tenant, named(request), ceiling));
+    return describeIp(context, tenant, await updateIp(tenant, named(request), wanted));
   });
 
   app.post('/v1/dedicated-ips/:id/warmup', { config: { docs: START } }, async (request) => {
@@ -154,19 +161,39 @@ export async function describeIp(
   return ipOf(ip, counted, plan);
 }
 
-type Filter = { status?: DedicatedIp['status'] | undefined; pool?: string | undefined };
+type Filter = Pick<z.output<typeof ListIpsQuery>, 'status' | 'label'>;
 
-async function filterOf(tenant: Tenant, { status, pool }: Filter): Promise<(ip: DedicatedIp) => boolean> {
-  const poolId = pool === undefined ? null : (await getPool(tenant, pool)).id;
-  return (ip) =>
-    (status === undefined || ip.status === status) && (poolId === null || ip.pools.includes(poolId));
+function filterOf({ status, label }: Filter): (ip: DedicatedIp) => boolean {
+  const hasLabel = label === undefined ? () => true : labelWanted(label);
+  return (ip) => (status === undefined || ip.status === status) && hasLabel(ip.labels);
 }
 
+/** A pool has few IPs, so a page is cut out of all of them. */
+async function pageOfPool(tenant: Tenant, pool: string, { limit, after, wanted }: PageRequest) {
+  const { id: poolId } = await getPool(tenant, pool);
+  const ips = await loadIps(tenant, await membersOf(tenant, poolId));
+  const rest = ips
+    .filter((ip) => ip.pools.includes(poolId) && wanted(ip))
+    .sort((a, b) => a.createdAtMs - b.createdAtMs || (a.id < b.id ? -1 : 1))
+    .filter(({ createdAtMs: at, id }) => !after || at > after.atMs || (at === after.atMs && id > after.id));
+  const shown = rest.slice(0, limit);
+  const last = shown.at(-1);
+  return { ips: shown, next: last && rest.length > limit ? { atMs: last.createdAtMs, id: last.id } : null };
+}
+type PageRequest = Parameters<typeof pageOfIps>[1] & { wanted: (ip: DedicatedIp) => boolean };
+
 /** The one IP that holds an address, or none: a filter that finds nothing is an empty list. */
-async function withAddress(tenant: Tenant, address: string, wanted: (ip: DedicatedIp) => boolean) {
+async function withAddress(
+  tenant: Tenant,
+  address: string,
+  pool: string | undefined,
+  wanted: (ip: DedicatedIp) => boolean,
+) {
+  const poolId = pool === undefined ? null : (await getPool(tenant, pool)).id;
+  const named = idOrAddress(address, 'address');
   try {
-    const ip = await loadIp(tenant, await findIpId(tenant, ipNamed(address)));
-    return wanted(ip) ? [ip] : [];
+    const ip = await loadIp(tenant, await findIpId(tenant, named));
+    return (poolId === null || ip.pools.includes(poolId)) && wanted(ip) ? [ip] : [];
   } catch (error) {
     if (error instanceof WarmlineError && error.code === 'not_found') return [];
     throw error;

@@ -5,15 +5,25 @@ import { nowOf, type Tenant } from '../../fleet/engine.ts';
 import type { Pool } from '../../fleet/pool.ts';
 import {
   createPool,
+  deletePool,
   describePool,
   getPool,
   listPools,
   moveIpToPool,
   removeIpFromPool,
+  updatePool,
 } from '../../fleet/pools.ts';
 import { parse, parseQuery } from '../../wire/parse.ts';
 import { IpShape, PoolPage, PoolShape } from '../../wire/shapes.ts';
-import { AddIpBody, CreatePoolBody, PageQuery, page, poolOf } from '../../wire/v1.ts';
+import {
+  AddIpBody,
+  CreatePoolBody,
+  PATCH_POOL_BODY,
+  PageQuery,
+  page,
+  poolOf,
+  poolUpdateOf,
+} from '../../wire/v1.ts';
 import type { Context } from '../context.ts';
 import { cursorAfter, readCursor } from '../cursor.ts';
 import type { RouteDocs } from '../openapi.ts';
@@ -36,6 +46,21 @@ const LIST: RouteDocs = {
   answers: { 200: PoolPage },
 };
 const GET: RouteDocs = { summary: 'One pool', id: 'getPool', answers: { 200: PoolShape } };
+const UPDATE: RouteDocs = {
+  summary: 'Rename a pool, or make it the default',
+  description: 'At most one pool is the default: a new one takes the flag from the old one.',
+  id: 'updatePool',
+  body: PATCH_POOL_BODY,
+  answers: { 200: PoolShape },
+  refusals: [409],
+  example: { name: 'Newsletters', isDefault: false },
+};
+const DELETE: RouteDocs = {
+  summary: 'Delete a pool',
+  description: 'Its IPs stay on the account, out of this pool and from under its hold.',
+  id: 'deletePool',
+  answers: { 204: null },
+};
 const ADD_IP: RouteDocs = {
   summary: 'Put an IP into a pool, and out of any other',
   id: 'addIpToPool',
@@ -81,6 +106,25 @@ export function registerPools(app: FastifyInstance, context: Context): void {
     async (request) => {
       const tenant = tenantOf(request);
       return wire(tenant, await getPool(tenant, request.params.poolId));
+    },
+  );
+
+  app.patch<{ Params: { poolId: string } }>(
+    '/v1/dedicated-ips/pools/:poolId',
+    { config: { docs: UPDATE } },
+    async (request) => {
+      const wanted = poolUpdateOf(parse(PATCH_POOL_BODY, request.body));
+      const tenant = tenantOf(request);
+      return wire(tenant, await updatePool(tenant, request.params.poolId, wanted));
+    },
+  );
+
+  app.delete<{ Params: { poolId: string } }>(
+    '/v1/dedicated-ips/pools/:poolId',
+    { config: { docs: DELETE } },
+    async (request, reply) => {
+      await deletePool(tenantOf(request), request.params.poolId);
+      return reply.code(204).send();
     },
   );
 
