@@ -51,6 +51,8 @@ export type NewAddresses = {
 function entriesOf(given: NewAddresses, leased: boolean): InventoryEntry[] {
   if (given.addresses.length === 0)
     throw invalid('addresses', 'no address is named; give at least one address or range');
+  if (given.region && /\p{Cs}/u.test(given.region))
+    throw invalid('region', 'the region has half a character in it; write it anew');
   const addresses = expandAddresses(given.addresses);
   if (addresses.length > 1 && (given.hostname || given.bind)) {
     throw invalid(

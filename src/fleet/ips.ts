@@ -9,6 +9,9 @@ import { changeIp, findIpId, keepPlan, loadIp, v3Plan } from './change.ts';
 import type { Tenant } from './engine.ts';
 import { checkHostname } from './inventory.ts';
 
+/** More than any schedule has. */
+const MOST_SENDS = 1_000_000_000;
+
 export type StartRequest = {
   plan?: string | undefined;
   zone?: string | undefined;
@@ -24,10 +27,10 @@ export type StartRequest = {
 export async function startWarmup(tenant: Tenant, ip: string, request: StartRequest): Promise<DedicatedIp> {
   const plan = buildPlan(request.plan ?? DEFAULT_PLAN, tenant.engine.book);
   const burst = request.burst ?? null;
-  if (burst !== null && !(Number.isInteger(burst) && burst >= 1)) {
+  if (burst !== null && !(Number.isInteger(burst) && burst >= 1 && burst <= MOST_SENDS)) {
     throw invalid(
       'burst',
-      `burst is ${burst}; it must be a whole number of sends, at least 1 (an even drip)`,
+      `burst is ${burst}; it must be a whole number of sends from 1 (an even drip) to ${MOST_SENDS}`,
     );
   }
   const options = {
@@ -81,10 +84,10 @@ export async function resumeIp(tenant: Tenant, ip: string): Promise<DedicatedIp>
 /** @throws WarmlineError `invalid` (param `ceiling.perDay` or `ceiling.perHour`) */
 export function checkCeiling(ceiling: Partial<Ceiling>): void {
   for (const [name, limit] of Object.entries(ceiling)) {
-    if (limit !== null && !(Number.isInteger(limit) && limit >= 1 && limit <= 1_000_000_000)) {
+    if (limit !== null && !(Number.isInteger(limit) && limit >= 1 && limit <= MOST_SENDS)) {
       throw invalid(
         `ceiling.${name}`,
-        `${name} is ${limit}; it must be a whole number from 1 to 1 000 000 000, or null for none`,
+        `${name} is ${limit}; it must be a whole number from 1 to ${MOST_SENDS}, or null for none`,
       );
     }
   }

@@ -23,6 +23,7 @@ export function checkPoolName(name: string): string {
   if (length < 1 || length > 64) {
     throw invalid('name', `the name has ${length} characters; a pool's name has 1 to 64`);
   }
+  if (/\p{Cs}/u.test(name)) throw invalid('name', 'the name has half a character in it; write it anew');
   if (/^[ .]/.test(name))
     throw invalid('name', `"${name}" begins with a space or a period; begin with another character`);
   return name;

@@ -341,7 +341,9 @@ export function leavePool(
   };
 }
 
+/** The ceiling that it has already changes nothing. */
 export function setCeiling(ip: DedicatedIp, ceiling: Ceiling, by: string): Decision {
+  if (isSame(ip.ceiling, ceiling)) return unchanged(ip);
   return {
     ip: { ...ip, ceiling },
     changes: [{ what: 'ceiling', from: ip.ceiling, to: ceiling, because: 'set by the operator', by }],

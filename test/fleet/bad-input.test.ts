@@ -119,9 +119,15 @@ const cases: Case[] = [
   ...[0, -1, 1.5, 15, Number.NaN, Number.POSITIVE_INFINITY].map(
     (startDay): Case => [`startDay ${startDay}`, () => start({ startDay }), 'invalid', 'startDay'],
   ),
-  ...[0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY].map(
+  ...[0, -1, 1.5, 1_000_000_001, 1e20, Number.NaN, Number.POSITIVE_INFINITY].map(
     (burst): Case => [`burst ${burst}`, () => start({ burst }), 'invalid', 'burst'],
   ),
+  [
+    'a region with half a character',
+    () => addToInventory(fleet.engine, { addresses: ['198.51.100.9'], region: '\ud83d' }),
+    'invalid',
+    'region',
+  ],
   ...['4:00', '24:00', '04:60', 'noon', ''].map(
     (dayStartsAt): Case => [
       `dayStartsAt "${dayStartsAt}"`,
@@ -223,7 +229,7 @@ const cases: Case[] = [
       'warmingShare',
     ],
   ),
-  ...['', ' lead', '.lead', 'x'.repeat(65)].map(
+  ...['', ' lead', '.lead', 'x'.repeat(65), 'half \ud83d'].map(
     (name): Case => [
       `a pool named "${name.slice(0, 10)}"`,
       () => pools.createPool(fleet.tenant, { name }),

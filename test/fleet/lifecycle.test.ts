@@ -98,6 +98,19 @@ describe('a start', () => {
 });
 
 describe('a release', () => {
+  test('leaves every choice for good, also when a receipt is credited afterwards', async () => {
+    const { tenant, redis } = fleet;
+    const ip = await fleet.warming({ plan: 'three' });
+    const { granted } = await fleet.limiter.take({ ip: ip.id, count: 5 });
+    await releaseIp(tenant, ip.id);
+    expect(await fleet.limiter.refund([{ receipt: granted[0]!.receipt }])).toEqual({ refunded: 5 });
+    for (const kind of ['ready', 'turn']) {
+      expect(await redis.zcard(`${tenant.keys.prefix}${kind}:all:4`)).toBe(0);
+    }
+    await restoreIp(tenant, ip.id);
+    expect(await takeAll(ip)).toBe(10);
+  });
+
   test('stops all mail at once, and a restore brings back the day and the counts', async () => {
     const ip = await fleet.warming({ plan: 'three' });
     await fleet.advance({ days: 1, hours: 1 });
@@ -453,8 +466,10 @@ describe('the stream of changes', () => {
     );
   });
 
-  test('is silent about a tick that changed nothing', async () => {
-    await fleet.warming();
+  test('is silent about a tick that changed nothing, and about a ceiling that an IP has already', async () => {
+    const ip = await fleet.warming();
+    for (let times = 0; times < 2; times += 1) await setCeiling(fleet.tenant, ip.id, { perDay: 5 });
+    expect(await changesOf(['what'])).toHaveLength(3);
     const before = await changesOf();
     for (let times = 0; times < 3; times += 1) await tick(fleet.engine);
     await fleet.advance({ days: 2 });

@@ -24,7 +24,8 @@ for i = 2, #ARGV, 6 do
       if c.hour_from == hour_from then c.hour_used = max(0, c.hour_used - count) end
       if c.w_burst >= 0 then c.level = min(c.w_burst * SEND_UNITS, c.level + count * SEND_UNITS) end
       write_state(prefix, key, c)
-      place_everywhere(prefix, address, c)
+      -- In cooldown it takes part in no choice any more.
+      if c.gate ~= CLOSED then place_everywhere(prefix, address, c) end
       refunded = refunded + count
     end
   end
