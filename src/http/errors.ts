@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Engine } from '../fleet/engine.ts';
 import { WarmlineError, type WarmlineErrorCode } from '../warmup/errors.ts';
+import { inWordsOfV3, V3Refusal } from '../wire/v3.ts';
 import { speaksV3 } from './dialect.ts';
 
 /** The codes that clients of the v1 dialect know. */
@@ -26,6 +27,8 @@ type Answer = {
   param?: string | null;
   details?: Readonly<Record<string, unknown>>;
   headers?: Readonly<Record<string, string>>;
+  /** The body, where the v3 dialect has written it already. */
+  v3?: V3Refusal['body'];
 };
 
 /** A refusal that HTTP itself gives rise to. */
@@ -66,10 +69,9 @@ export function answerErrors(app: FastifyInstance, engine: Engine): void {
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0] ?? '/';
     const allowed = METHODS.filter((method) => app.findRoute({ method, url: path }) !== null);
-    return send(
-      reply,
-      allowed.length === 0 ? noRoute(request.method, path) : wrongMethod(request.method, path, allowed),
-    );
+    const answer =
+      allowed.length === 0 ? noRoute(request.method, path) : wrongMethod(request.method, path, allowed);
+    return send(reply, inDialect(answer, request));
   });
 }
 
@@ -95,7 +97,7 @@ export function send(reply: FastifyReply, answer: Answer): FastifyReply {
     .code(answer.status)
     .headers(answer.headers ?? {})
     .type('application/json; charset=utf-8')
-    .send(speaksV3(reply.request) ? bodyOfV3(answer) : bodyOf(answer));
+    .send(speaksV3(reply.request) ? (answer.v3 ?? bodyOfV3(answer)) : bodyOf(answer));
 }
 
 const bodyOf = ({ code, message, param = null, details = {} }: Answer) => ({
@@ -119,7 +121,27 @@ const OF_FASTIFY: Record<string, string> = {
 };
 
 export function answerTo(error: unknown, request: FastifyRequest, engine: Engine): Answer {
+  // These two are in the words of the dialect already.
   if (error instanceof HttpProblem) return error.answer;
+  if (error instanceof V3Refusal) {
+    return { status: error.status, code: 'validation_error', message: error.message, v3: error.body };
+  }
+  const isUnreadable = error instanceof SyntaxError || codeOf(error) === 'FST_ERR_CTP_INVALID_JSON_BODY';
+  return inDialect(plainAnswerTo(error, request, engine), request, isUnreadable);
+}
+
+const codeOf = (error: unknown) => (error as Partial<FastifyError> | null)?.code;
+
+function inDialect(answer: Answer, request: FastifyRequest, isUnreadable = false): Answer {
+  if (!speaksV3(request)) return answer;
+  const { status, message, param = null } = answer;
+  return {
+    ...answer,
+    ...inWordsOfV3(request.url, { status, message, param }, isUnreadable && status === 400),
+  };
+}
+
+function plainAnswerTo(error: unknown, request: FastifyRequest, engine: Engine): Answer {
   if (error instanceof WarmlineError) {
     const { message, param, details } = error;
     const known = OF_WARMLINE[error.code];

@@ -29,6 +29,7 @@ import { registerTestClock } from './test-clock.ts';
 import { registerDedicatedIps } from './v1/dedicated-ips.ts';
 import { registerHolds } from './v1/holds.ts';
 import { registerPools } from './v1/pools.ts';
+import { pathOfV3, registerV3 } from './v3/register.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -67,6 +68,7 @@ export async function createApi({
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     bodyLimit: BODY_LIMIT,
     routerOptions: { maxParamLength: LONGEST_PARAM, ignoreTrailingSlash: true },
+    rewriteUrl: ({ url = '/' }) => pathOfV3(url),
     genReqId: (request) => requestId(request.headers['x-request-id']),
     // While it closes it answers what still comes in on open connections, which it ends.
     return503OnClosing: false,
@@ -109,6 +111,7 @@ export async function createApi({
   registerPools(app, context);
   registerHolds(app, context);
   registerChanges(app, context);
+  await app.register(async (v3) => registerV3(v3, context));
   await app.ready();
   return app;
 }

@@ -28,6 +28,12 @@ export function sortableAddress(canonical: string): string {
   return `${bytes.length === 4 ? 4 : 6}${Buffer.from(bytes).toString('hex')}`;
 }
 
+/** The address that sorts so. */
+export function addressOfSortable(sortable: string): string {
+  const address = ipaddr.fromByteArray([...Buffer.from(sortable.slice(1), 'hex')]);
+  return address.kind() === 'ipv6' ? (address as ipaddr.IPv6).toRFC5952String() : address.toString();
+}
+
 /** The addresses of a list of addresses and CIDR ranges, each once. @throws WarmlineError `invalid` (param `addresses`) */
 export function expandAddresses(texts: readonly string[]): string[] {
   const all = new Set<string>();

@@ -42,8 +42,10 @@ export const ErrorAnswerV3 = z
       z.strictObject({
         field: z.string().nullable().describe('The field at fault.'),
         message: z.string().describe('What is wrong with it.'),
+        help: z.null().optional().describe('Where SendGrid prints it; it says nothing.'),
       }),
     ),
+    error: z.string().optional().describe('The same message once more, where SendGrid documents it so.'),
   })
   .meta({
     id: 'ErrorV3',
