@@ -4,7 +4,7 @@ import { DedicatedIps } from './dedicated-ips.ts';
 import { Accounts, Inventory, Keys, TestClock } from './operator.ts';
 import { Listing } from './pages.ts';
 import { Quota } from './quota.ts';
-import type { Change } from './types.ts';
+import type { Change, ChangesParams } from './types.ts';
 
 export class Warmline {
   readonly dedicatedIps: DedicatedIps;
@@ -26,10 +26,13 @@ export class Warmline {
     this.testClock = new TestClock(api);
   }
 
-  /** The account's stream: who changed what, from what to what, why and when; oldest first. */
-  changes(params: { since?: string; limit?: number } = {}, options?: CallOptions): Listing<Change> {
-    return new Listing((since = params.since) =>
-      this.#api.request({ method: 'GET', path: '/v1/changes', query: { ...params, since } }, options),
+  /**
+   * The account's stream: who changed what, from what to what, why and when; oldest first. To follow it, give the `id` of the
+   * last change that you have seen as `since`. `gap`: changes before the first one of the page were dropped.
+   */
+  changes(params: ChangesParams = {}, options?: CallOptions): Listing<Change, { gap: boolean }> {
+    return new Listing((cursor = params.cursor) =>
+      this.#api.request({ method: 'GET', path: '/v1/changes', query: { ...params, cursor } }, options),
     );
   }
 }

@@ -57,11 +57,6 @@ export class Accounts {
   async get(account: string, options?: CallOptions): Promise<Account> {
     return this.#api.request({ method: 'GET', path: path`/v1/accounts/${account}` }, options);
   }
-
-  async delete(account: string, options?: CallOptions): Promise<void> {
-    const isDone = ({ status }: { status: number | null }) => status === 404;
-    return this.#api.request({ method: 'DELETE', path: path`/v1/accounts/${account}`, isDone }, options);
-  }
 }
 
 export class Keys {
@@ -75,7 +70,7 @@ export class Keys {
    * The answer shows the key this once, so it is sent one time: when it fails with an unknown outcome, list the keys and
    * revoke the one that nobody saw.
    */
-  create(params: CreateKeyParams = {}, options?: CallOptions): Promise<CreatedApiKey> {
+  create(params: CreateKeyParams, options?: CallOptions): Promise<CreatedApiKey> {
     return this.#api.request({ method: 'POST', path: '/v1/keys', body: params }, options);
   }
 

@@ -145,7 +145,7 @@ export type CreatePoolParams = {
   warmingShare?: number;
   ceiling?: CeilingChange | null;
 };
-export type UpdatePoolParams = Partial<CreatePoolParams>;
+export type UpdatePoolParams = { name?: string; isDefault?: boolean };
 
 // ---- quota
 
@@ -281,14 +281,51 @@ export type InventoryAddress = {
   ipId: string | null;
 };
 
-export type Account = { id: string; name: string; parentId: string | null; createdAt: string };
-export type CreateAccountParams = { name: string; parent?: string };
+export type Account = {
+  id: string;
+  /** What clients of v3 name it by. */
+  number: number;
+  name: string;
+  parentId: string | null;
+  createdAt: string;
+};
+export type CreateAccountParams = {
+  name: string;
+  /** Name or id of the account that it is a subuser of. */
+  parent?: string | null;
+};
 
 export type Scope = 'read' | 'send' | 'write' | 'admin';
-export type ApiKey = { id: string; account: string; scopes: Scope[]; createdAt: string };
+export type ApiKey = {
+  id: string;
+  account: string;
+  accountId: string;
+  name: string | null;
+  /** What the key begins and ends with. */
+  prefix: string;
+  last4: string;
+  scopes: Scope[];
+  poolIps: 'strings' | 'objects';
+  createdAt: string;
+  expiresAt: string | null;
+  /** To the minute, about. */
+  lastUsedAt: string | null;
+};
 /** `key` is shown this once. */
 export type CreatedApiKey = ApiKey & { key: string };
-export type CreateKeyParams = { account?: string; scopes?: Scope[] };
+export type CreateKeyParams = {
+  /** Name or id. */
+  account: string;
+  /** `read`, `send` and `write` unless said. */
+  scopes?: Scope[];
+  /** What the key begins with, for clients that insist on it: `SG.`, `veil_live_`. */
+  prefix?: string;
+  name?: string | null;
+  /** An instant, or a duration from now (`P90D`); never unless said. */
+  expires?: string | null;
+  /** How v3 shows the IPs of a pool to this key. */
+  poolIps?: 'strings' | 'objects';
+};
 
 /** What the engine did by itself while a test clock moved. */
 export type EngineChange = {
@@ -300,6 +337,13 @@ export type EngineChange = {
   to: unknown;
   because: string;
   by: string;
+};
+
+export type ChangesParams = {
+  /** The id of the last change that you have seen, or an instant. */
+  since?: string;
+  limit?: number;
+  cursor?: string;
 };
 
 /** One line of the account's stream. */

@@ -1,0 +1,138 @@
+"""The client against a real API: one on a test clock, named by WARMLINE_URL and WARMLINE_API_KEY, whose key is the operator's."""
+
+import contextlib
+import io
+import os
+import runpy
+import unittest
+from pathlib import Path
+
+from warmline import (
+    AuthenticationError,
+    ConflictError,
+    NotFoundError,
+    QuotaExceededError,
+    ValidationError,
+    Warmline,
+    WarmlineApiError,
+)
+
+
+@unittest.skipUnless(os.environ.get("WARMLINE_URL"), "no API: set WARMLINE_URL and WARMLINE_API_KEY")
+class RealApi(unittest.TestCase):
+    def setUp(self):
+        self.client = Warmline()
+        self.addCleanup(self.client.close)
+
+    def bring(self, address):
+        """The account brings an address."""
+        return self.client.inventory.add([address], account="default")["data"][0]
+
+    def test_the_program_of_the_documents(self):
+        self.assertEqual(self.client.inventory.add(["203.0.113.77"]), {"added": 1})
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            left = runpy.run_path(str(Path(__file__).with_name("snippet.py")))
+        self.addCleanup(left["client"].close)
+        self.assertRegex(printed.getvalue(), r"^Progress: 7\.0\d*%\n$")
+        ip, pool = left["ip"], left["pool"]
+        self.assertEqual(ip["status"], "warming")
+        self.assertEqual(ip["poolId"], pool["id"])
+        self.assertTrue(pool["isDefault"])
+        days = ip["warmingSchedule"]["days"]
+        self.assertEqual([days[0]["dailyLimit"], days[6]["dailyLimit"], days[13]["dailyLimit"]], [50, 5000, -1])
+
+    def test_the_life_of_an_ip(self):
+        ips, quota = self.client.dedicated_ips, self.client.quota
+        ip = self.bring("198.51.100.1")
+        ip = ips.start_warmup(ip["id"], zone="Europe/Berlin", start_day=2, day_starts_at="04:00")
+        self.assertEqual(ip["warmup"]["currentDailyLimit"], 100)
+        self.assertEqual(ip["warmup"]["dayStartsAt"], "04:00")
+
+        self.assertEqual(ips.hold(ip["id"], because="complaints", advance=False)["hold"]["because"], "complaints")
+        self.assertEqual(quota.take(ip=ip["id"])["because"]["code"], "hold")
+        self.assertIsNone(ips.resume("198.51.100.1")["hold"])
+        self.assertEqual(ips.update(ip["id"], ceiling={"perDay": 10})["ceiling"]["perDay"], 10)
+        self.assertIsNone(ips.update(ip["id"], ceiling=None)["ceiling"]["perDay"])
+
+        taken = quota.take(ip="198.51.100.1", count=3)
+        self.assertTrue(taken["allowed"])
+        receipt = taken["granted"][0]["receipt"]
+        self.assertEqual(quota.refund(refunds=[{"receipt": receipt, "count": 1}]), {"refunded": 1})
+        self.assertEqual(ips.quota(ip["id"])["day"]["used"], 2)
+        self.assertEqual([day["sends"] for day in ips.ledger(ip["id"])["days"]], [2])
+        self.assertFalse(quota.take(ip=ip["id"], count=1000)["allowed"])
+
+        self.assertIsNone(ips.release(ip["id"]))
+        self.assertEqual(ips.get(ip["id"])["status"], "cooldown")
+        self.assertEqual(ips.restore(ip["id"])["status"], "warming")
+
+    def test_pools(self):
+        ips = self.client.dedicated_ips
+        ip = ips.start_warmup(self.bring("198.51.100.2")["id"])
+        pool = ips.create_pool(name="News / EU", warming_share=0.5)
+        self.assertEqual(ips.add_ip_to_pool(pool["id"], ip_id=ip["id"])["poolId"], pool["id"])
+        self.assertEqual(ips.get_pool("News / EU")["ipCount"], 1)
+        self.assertEqual(ips.hold_pool(pool["id"], because="a test")["hold"]["because"], "a test")
+        self.assertIsNone(ips.resume_pool(pool["id"])["hold"])
+        self.assertEqual(ips.pool_quota(pool["id"])["day"]["limit"], 50)
+        self.assertIsNone(ips.remove_ip_from_pool(pool["id"], ip["id"]))
+        self.assertIn(pool["id"], [one["id"] for one in ips.list_pools()["data"]])
+
+    def test_250_ips_in_three_pages(self):
+        addresses = [f"10.8.{index >> 7}.{index & 127}" for index in range(250)]
+        pool = self.client.dedicated_ips.create_pool(name="many")
+        self.assertEqual(self.client.inventory.add(addresses, account="default")["added"], 250)
+        mine = lambda ips: [ip["ipAddress"] for ip in ips if ip["ipAddress"].startswith("10.8.")]
+        ips = self.client.dedicated_ips.list()
+        self.assertEqual(len(ips["data"]), 100)
+        self.assertTrue(ips["hasMore"])
+        found = mine(ips)
+        self.assertEqual(sorted(found), sorted(addresses))
+        self.assertEqual(mine(ips), found)
+        second = ips.next_page()
+        self.assertEqual(len(second.data), 100)
+        self.assertEqual(mine(second), [one for one in found if one not in mine(ips.data)])
+        self.assertEqual(list(self.client.dedicated_ips.list(pool=pool["id"])), [])
+        one = self.client.dedicated_ips.list(address=found[7])
+        self.assertEqual([ip["ipAddress"] for ip in one], [found[7]])
+
+    def test_the_operator(self):
+        self.client.inventory.add(["2001:db8::/126"], region="eu")
+        self.assertIn("2001:db8::3", [entry["address"] for entry in self.client.inventory.list(limit=10)])
+        self.assertEqual(self.client.accounts.create(name="python")["name"], "python")
+        self.assertIn("python", [account["name"] for account in self.client.accounts.list(limit=1)])
+        before = self.client.test_clock.get()["now"]
+        after = self.client.test_clock.advance(by="PT1H")["now"]
+        self.assertGreater(after, before)
+
+    def test_each_refusal_is_an_error_of_its_own_kind(self):
+        ips = self.client.dedicated_ips
+        ip = self.bring("198.51.100.3")
+        ips.release(ip["id"])
+        for entry in list(self.client.inventory.list()):
+            if entry["state"] == "free":
+                ips.create()
+        with Warmline(api_key="nobody_has_this_key_0") as stranger:
+            refused = [
+                (AuthenticationError, 401, "authentication_error", stranger.dedicated_ips.list),
+                (NotFoundError, 404, "not_found", lambda: ips.get("ip_nobody")),
+                (ConflictError, 409, "conflict", lambda: ips.start_warmup(ip["id"])),
+                (ValidationError, 422, "validation_error", lambda: ips.create_pool(name="")),
+                (QuotaExceededError, 422, "quota_exceeded", ips.create),
+            ]
+            for kind, status, code, call in refused:
+                with self.subTest(code=code), self.assertRaises(kind) as caught:
+                    call()
+                error = caught.exception
+                self.assertIsInstance(error, WarmlineApiError)
+                self.assertEqual((error.status, error.code), (status, code))
+                self.assertEqual(len(error.request_id), 36)
+                self.assertGreater(len(str(error)), 10)
+        with self.assertRaises(ValidationError) as caught:
+            ips.create_pool(name="")
+        self.assertEqual(caught.exception.param, "name")
+
+
+if __name__ == "__main__":
+    unittest.main()

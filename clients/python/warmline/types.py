@@ -1,0 +1,174 @@
+"""The JSON of the API. Instants are ISO 8601 in UTC; a limit of -1 is unlimited."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, TypedDict
+
+
+class Hold(TypedDict):
+    sending: bool
+    advance: bool
+    because: str
+    by: str
+    scope: str
+    since: str
+    until: Optional[str]
+
+
+class Ceiling(TypedDict):
+    perDay: Optional[int]
+    perHour: Optional[int]
+
+
+class CeilingChange(TypedDict, total=False):
+    """``None`` lifts a limit; one that is not named stays."""
+
+    perDay: Optional[int]
+    perHour: Optional[int]
+
+
+class WarmupProgress(TypedDict):
+    progress: float
+    currentDay: Optional[int]
+    currentDailyLimit: int
+    currentHourlyLimit: int
+    usedToday: int
+    remainingToday: int
+    startedAt: Optional[str]
+    completesAt: Optional[str]
+    completedAt: Optional[str]
+    totalDays: Optional[int]
+    plan: Optional[str]
+    zone: Optional[str]
+    burst: Optional[int]
+    dayStartsAt: Optional[str]
+    startDay: Optional[int]
+
+
+class WarmingDay(TypedDict):
+    day: int
+    dailyLimit: int
+    hourlyCap: int
+    cumulativeProgress: float
+
+
+class WarmingSchedule(TypedDict):
+    totalDays: int
+    days: List[WarmingDay]
+
+
+class Cooldown(TypedDict):
+    since: str
+    until: str
+
+
+class _DedicatedIp(TypedDict):
+    id: str
+    ipAddress: str
+    status: str
+    poolId: Optional[str]
+    poolIds: List[str]
+    hold: Optional[Hold]
+    holds: List[Hold]
+    warmup: WarmupProgress
+    ceiling: Ceiling
+    region: Optional[str]
+    hostname: Optional[str]
+    bind: Optional[str]
+    leased: bool
+    labels: Dict[str, str]
+    cooldown: Optional[Cooldown]
+    sendingVolume: int
+    lastUsedAt: Optional[str]
+    createdAt: str
+    updatedAt: str
+
+
+class DedicatedIp(_DedicatedIp, total=False):
+    """``warmingSchedule`` is there once the warm-up has started, and never in lists."""
+
+    warmingSchedule: WarmingSchedule
+
+
+class Pool(TypedDict):
+    id: str
+    name: str
+    isDefault: bool
+    ipCount: int
+    warmingShare: float
+    ceiling: Ceiling
+    hold: Optional[Hold]
+    createdAt: str
+    updatedAt: str
+
+
+
+class Ledger(TypedDict):
+    """``days`` and ``hours`` hold ``{"from", "sends"}``, oldest first."""
+
+    ipId: str
+    ip: str
+    days: List[Dict[str, Any]]
+    hours: List[Dict[str, Any]]
+
+
+class Grant(TypedDict):
+    ip: str
+    ipId: str
+    count: int
+    receipt: str
+    hostname: Optional[str]
+    bind: Optional[str]
+
+
+class Because(TypedDict):
+    code: str
+    scope: None
+    ipId: Optional[str]
+    until: Optional[str]
+
+
+class TakeAnswer(TypedDict):
+    allowed: bool
+    granted: List[Grant]
+    limit: int
+    remaining: int
+    retryAfterMs: Optional[int]
+    resetAfterMs: int
+    because: Optional[Because]
+
+
+class _Refund(TypedDict):
+    receipt: str
+
+
+class Refund(_Refund, total=False):
+    count: int
+
+
+class Refunded(TypedDict):
+    refunded: int
+
+
+class Account(TypedDict):
+    id: str
+    number: int
+    name: str
+    parentId: Optional[str]
+    createdAt: str
+
+
+class InventoryAddress(TypedDict):
+    address: str
+    region: Optional[str]
+    hostname: Optional[str]
+    bind: Optional[str]
+    leased: bool
+    whitelabeled: bool
+    state: str
+    account: Optional[str]
+    ipId: Optional[str]
+
+
+class Now(TypedDict):
+    now: str
