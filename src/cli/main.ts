@@ -29,6 +29,7 @@ const COMMANDS: [name: string, summary: string, load: () => Promise<CommandFile>
   ['hold', 'the stop button, for an IP or a pool', () => import('./hold.ts')],
   ['resume', 'lift a hold', async () => (await import('./hold.ts')).resume],
   ['accounts', 'who owns IPs, pools and keys', () => import('./accounts.ts')],
+  ['keys', 'who may ask the API, and for what', () => import('./keys.ts')],
   ['demo', 'a whole warm-up with real SMTP on this machine, in about a minute', () => import('./demo.ts')],
 ];
 

@@ -58,6 +58,7 @@ const FILES: Record<string, () => Promise<CommandFile>> = {
   hold: () => import('../../src/cli/hold.ts'),
   resume: async () => (await import('../../src/cli/hold.ts')).resume,
   accounts: () => import('../../src/cli/accounts.ts'),
+  keys: () => import('../../src/cli/keys.ts'),
 };
 type CommandFile = { register(command: Command): unknown };
 
@@ -179,6 +180,47 @@ test('a whole life on the command line', async () => {
   expect(await said('accounts', 'list')).toMatch(/\nacme +/);
 });
 
+test('a key is made, works, is listed without itself and revoked', async () => {
+  await said('accounts', 'create', 'keyed');
+  expect(await said('accounts', 'create', 'keyed-news', '--parent', 'keyed')).toMatch(
+    /^account keyed-news \(acct_\w+\), a subuser of keyed, was made\n$/,
+  );
+  expect(await said('accounts', 'list')).toMatch(/\nkeyed-news +\d+ +keyed +2026/);
+  expect(await said('keys', 'list', '--account', 'keyed')).toBe(
+    'no keys; make one with: warmline keys create --account <account>\n',
+  );
+
+  const stderr = vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
+  const [key] = (
+    await said('keys', 'create', '--account', 'keyed', '--scope', 'read, send', '--name', 'mta7')
+  ).split('\n');
+  const told = stderr.mock.calls.map(([text]) => text).join('');
+  stderr.mockRestore();
+  expect(key).toMatch(/^wl_\w{43}$/);
+  expect(told).toMatch(/^key key_\w+ of keyed may read, send; keep it now, it is not shown again:\n$/);
+  expect((await api.askAs(key!)('GET', '/v1/dedicated-ips')).status).toBe(200);
+  expect((await api.askAs(key!)('POST', '/v1/dedicated-ips')).status).toBe(403);
+
+  const json = JSON.parse(
+    await said('keys', 'create', '--account', 'keyed', '--prefix', 'SG.', '--expires', 'P90D', '--json'),
+  );
+  expect(json).toMatchObject({ key: expect.stringMatching(/^SG\./), expiresAt: '2026-04-10T10:00:00Z' });
+  const listed = await said('keys', 'list', '--account', 'keyed');
+  expect(listed).toContain(`wl_…${key!.slice(-4)}`);
+  expect(listed).toContain('2026-04-10 10:00 UTC');
+  expect(listed).not.toContain(key);
+  const id = /key_\w+/.exec(told)![0];
+  expect(await said('keys', 'revoke', id)).toBe(`key ${id} is revoked\n`);
+  api.passRealTime(1_000);
+  expect((await api.askAs(key!)('GET', '/v1/dedicated-ips')).status).toBe(401);
+
+  isRefusal(await run(['keys', 'revoke', id]), 1, /no API key key_/);
+  isRefusal(await run(['keys', 'create', '--account', 'nobody']), 1, /no account "nobody"/);
+  isRefusal(await run(['keys', 'create', '--account', 'keyed', '--scope', 'admin']), 1, /leave admin out/);
+  isRefusal(await run(['keys', 'create', '--account', 'keyed', '--scope', 'root']), 2, /"root" is no scope/);
+  isRefusal(await run(['keys', 'create']), 2, /--account/);
+});
+
 test('--json is what the API answers', async () => {
   await api.ask('POST', '/v1/inventory', {
     addresses: ['192.0.2.1', '192.0.2.2'],
@@ -282,7 +324,11 @@ describe('as a process', () => {
       warmline(['inventory', 'add', '203.0.113.999']),
       warmline(['ips', 'list', '--fast']),
     ]);
-    expect(list).toMatchObject({ code: 0, err: '', out: expect.stringMatching(/^name +made +id\ndefault /) });
+    expect(list).toMatchObject({
+      code: 0,
+      err: '',
+      out: expect.stringMatching(/^name +number +parent +made +id\ndefault /),
+    });
     expect(help.code).toBe(0);
     for (const name of Object.keys(FILES)) expect(help.out).toMatch(new RegExp(`^  ${name} `, 'm'));
     isRefusal(unknown!, 1, /no IP 203\.0\.113\.200/);
