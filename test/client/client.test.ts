@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
   AuthenticationError,
+  type Change,
   ConflictError,
+  ConnectionError,
   type DedicatedIp,
   ForbiddenError,
   NotFoundError,
@@ -10,6 +12,7 @@ import {
   Warmline,
   WarmlineApiError,
 } from '../../src/client/index.ts';
+import { ADMIN_KEY } from '../http/support.ts';
 import { type Served, serveApi } from './support.ts';
 
 // The client against the real API: each method does what its name says, and each refusal is an error of its own kind.
@@ -41,7 +44,12 @@ test('the life of an IP, by its id and by its address', async () => {
   const held = await client.dedicatedIps.hold(id, { because: 'complaints', advance: false });
   expect(held.hold).toMatchObject({ sending: true, advance: false, because: 'complaints' });
   expect((await client.dedicatedIps.resume(id)).hold).toBeNull();
-  expect((await client.dedicatedIps.update(id, { ceiling: { perDay: 10 } })).ceiling.perDay).toBe(10);
+  const named = { hostname: 'mta1.example.com', labels: { team: 'news' } };
+  expect(await client.dedicatedIps.update(id, { ceiling: { perDay: 10 }, ...named })).toMatchObject({
+    ceiling: { perDay: 10, perHour: null },
+    ...named,
+  });
+  expect((await client.dedicatedIps.list({ label: 'team:news' })).data.map((one) => one.id)).toEqual([id]);
 
   const taken = await client.quota.take({ ip: id, count: 3 });
   expect(taken).toMatchObject({ allowed: true, granted: [{ ip: `${inventory}1`, count: 3 }], because: null });
@@ -72,6 +80,10 @@ test('pools: made, filled, held, looked at, emptied', async () => {
   expect(await client.dedicatedIps.removeIpFromPool(pool.id, ip.id)).toBeUndefined();
   const { data } = await client.dedicatedIps.listPools();
   expect(data.find(({ id }) => id === pool.id)?.ipCount).toBe(0);
+  expect(await client.dedicatedIps.updatePool(pool.id, { name: 'News / EU' })).toMatchObject({ id: pool.id });
+  expect((await client.dedicatedIps.getPool('News / EU')).id).toBe(pool.id);
+  expect(await client.dedicatedIps.deletePool(pool.id)).toBeUndefined();
+  await expect(client.dedicatedIps.getPool(pool.id)).rejects.toBeInstanceOf(NotFoundError);
 });
 
 test('the operator: inventory, accounts, test clock', async () => {
@@ -83,9 +95,80 @@ test('the operator: inventory, accounts, test clock', async () => {
   expect(acme).toMatchObject({ name: 'acme', parentId: null });
   const { data } = await client.accounts.list();
   expect(data.map(({ name }) => name)).toEqual(['default', 'acme']);
+  expect(await client.accounts.get('acme')).toEqual(acme);
+  expect(await client.accounts.create({ name: 'sub', parent: 'acme' })).toMatchObject({ parentId: acme.id });
   const { now } = await client.testClock.get();
   const moved = await client.testClock.advance({ by: 'PT1H' });
   expect(Date.parse(moved.now) - Date.parse(now)).toBe(3_600_000);
+});
+
+test('keys: one of another account sees nothing of this one, until it is revoked', async () => {
+  await client.accounts.create({ name: 'tenant' });
+  const scopes = ['read' as const];
+  const made = await client.keys.create({ account: 'tenant', scopes, prefix: 'veil_live_', expires: 'P90D' });
+  expect(made).toMatchObject({ account: 'tenant', scopes, prefix: 'veil_live_', lastUsedAt: null });
+  const { data } = await client.keys.list({ account: 'tenant' });
+  expect(data.map(({ id }) => id)).toEqual([made.id]);
+  expect(JSON.stringify(data)).not.toContain(made.key);
+  const tenant = new Warmline({ baseUrl: api.url, apiKey: made.key });
+  expect((await tenant.dedicatedIps.list()).data).toEqual([]);
+  const [own] = (await client.dedicatedIps.list({ limit: 1 })).data;
+  await expect(tenant.dedicatedIps.get(own!.id)).rejects.toBeInstanceOf(NotFoundError);
+  expect(await client.keys.revoke(made.id)).toBeUndefined();
+  api.passRealTime(1_000);
+  await expect(tenant.dedicatedIps.list()).rejects.toBeInstanceOf(AuthenticationError);
+});
+
+test('the stream of changes, page by page and from the last one seen', async () => {
+  const ip = await bring(`${own}3`);
+  const before: Change[] = [];
+  for await (const change of client.changes({ limit: 3 })) before.push(change);
+  expect(new Set(before.map(({ id }) => id)).size).toBe(before.length);
+  const since = before.at(-1)!.id;
+  await client.dedicatedIps.startWarmup(ip.id);
+  const page = await client.changes({ since });
+  expect(page).toMatchObject({ gap: false, hasMore: false });
+  expect(page.data.find(({ what }) => what === 'status')).toMatchObject({
+    ipId: ip.id,
+    from: 'provisioning',
+    to: 'warming',
+  });
+});
+
+test('a create whose answer was lost takes one address', async () => {
+  await client.inventory.add({ addresses: [`${inventory}64/29`] });
+  const free = async () => {
+    let count = 0;
+    for await (const { state } of client.inventory.list()) if (state === 'free') count += 1;
+    return count;
+  };
+  const before = await free();
+  let losses = 2;
+  const sent: Headers[] = [];
+  /** The request arrives and is carried out; the answer does not come back. */
+  const forgetful: typeof fetch = async (url, init) => {
+    sent.push(new Headers(init?.headers));
+    const response = await fetch(url, init);
+    losses -= 1;
+    if (losses < 0) return response;
+    await response.arrayBuffer();
+    throw new TypeError('fetch failed');
+  };
+  const unlucky = new Warmline({ baseUrl: api.url, apiKey: ADMIN_KEY, fetch: forgetful });
+  const ip = await unlucky.dedicatedIps.create();
+  expect(sent).toHaveLength(3);
+  expect(await free()).toBe(before - 1);
+  expect((await client.dedicatedIps.get(ip.id)).ipAddress).toBe(ip.ipAddress);
+
+  // A take whose answer was lost is not tried again, and what it took is spent.
+  await unlucky.dedicatedIps.startWarmup(ip.id);
+  losses = 1;
+  await expect(unlucky.quota.take({ ip: ip.id, count: 2 })).rejects.toBeInstanceOf(ConnectionError);
+  expect((await client.dedicatedIps.quota(ip.id)).day.used).toBe(2);
+
+  losses = 1;
+  expect(await unlucky.dedicatedIps.release(ip.id)).toBeUndefined();
+  expect((await client.dedicatedIps.get(ip.id)).status).toBe('cooldown');
 });
 
 test('250 IPs in three pages, each once, in the order of their creation', async () => {
@@ -129,7 +212,7 @@ test('250 IPs in three pages, each once, in the order of their creation', async 
 });
 
 test('each refusal is an error of its own kind, with what the API said', async () => {
-  const ip = await bring(`${own}2`);
+  const ip = await bring(`${own}4`);
   await client.dedicatedIps.release(ip.id);
   const reader = new Warmline({ baseUrl: api.url, apiKey: await api.key('acct_default', ['read']) });
   const stranger = new Warmline({ baseUrl: api.url, apiKey: 'nobody_has_this_key_0' });

@@ -52,7 +52,9 @@ class RealApi(unittest.TestCase):
         self.assertEqual(ips.hold(ip["id"], because="complaints", advance=False)["hold"]["because"], "complaints")
         self.assertEqual(quota.take(ip=ip["id"])["because"]["code"], "hold")
         self.assertIsNone(ips.resume("198.51.100.1")["hold"])
-        self.assertEqual(ips.update(ip["id"], ceiling={"perDay": 10})["ceiling"]["perDay"], 10)
+        updated = ips.update(ip["id"], ceiling={"perDay": 10}, labels={"team": "python"})
+        self.assertEqual((updated["ceiling"]["perDay"], updated["labels"]), (10, {"team": "python"}))
+        self.assertEqual([one["id"] for one in ips.list(label="team:python")], [ip["id"]])
         self.assertIsNone(ips.update(ip["id"], ceiling=None)["ceiling"]["perDay"])
 
         taken = quota.take(ip="198.51.100.1", count=3)
@@ -77,7 +79,11 @@ class RealApi(unittest.TestCase):
         self.assertIsNone(ips.resume_pool(pool["id"])["hold"])
         self.assertEqual(ips.pool_quota(pool["id"])["day"]["limit"], 50)
         self.assertIsNone(ips.remove_ip_from_pool(pool["id"], ip["id"]))
+        self.assertEqual(ips.update_pool(pool["id"], name="News")["name"], "News")
         self.assertIn(pool["id"], [one["id"] for one in ips.list_pools()["data"]])
+        self.assertIsNone(ips.delete_pool("News"))
+        with self.assertRaises(NotFoundError):
+            ips.get_pool(pool["id"])
 
     def test_250_ips_in_three_pages(self):
         addresses = [f"10.8.{index >> 7}.{index & 127}" for index in range(250)]
@@ -105,6 +111,22 @@ class RealApi(unittest.TestCase):
         before = self.client.test_clock.get()["now"]
         after = self.client.test_clock.advance(by="PT1H")["now"]
         self.assertGreater(after, before)
+
+    def test_keys_and_changes(self):
+        self.client.accounts.create(name="tenant", parent="default")
+        made = self.client.keys.create(account="tenant", scopes=["read"], prefix="veil_live_", expires="P90D")
+        self.assertTrue(made["key"].startswith("veil_live_"))
+        self.assertEqual([key["id"] for key in self.client.keys.list(account="tenant")], [made["id"]])
+        with Warmline(api_key=made["key"]) as tenant:
+            self.assertEqual(tenant.dedicated_ips.list()["data"], [])
+        self.assertIsNone(self.client.keys.revoke(made["id"]))
+
+        self.bring("198.51.100.9")
+        seen = list(self.client.changes(limit=2))
+        self.assertFalse(self.client.changes()["gap"])
+        self.client.dedicated_ips.start_warmup("198.51.100.9")
+        [change] = [one for one in self.client.changes(since=seen[-1]["id"]) if one["what"] == "status"]
+        self.assertEqual((change["ip"], change["to"]), ("198.51.100.9", "warming"))
 
     def test_each_refusal_is_an_error_of_its_own_kind(self):
         ips = self.client.dedicated_ips
