@@ -19,7 +19,7 @@ const ANSWERS_WITHIN_MS = 200;
 const EXEMPT = /^\/v1\/(quota|test-clock)(\/|$)/;
 
 /** @param perMinute 0: no limit. To be called after the door, which says whose key it is. */
-export function limitRequests(app: FastifyInstance, engine: Engine, perMinute: number): void {
+export async function limitRequests(app: FastifyInstance, engine: Engine, perMinute: number): Promise<void> {
   if (perMinute === 0) return;
   // A connection of its own: it gives up early, and what it sends again after a reconnect is no debit of quota.
   const redis = engine.scripts.redis.duplicate({
@@ -29,8 +29,8 @@ export function limitRequests(app: FastifyInstance, engine: Engine, perMinute: n
     enableOfflineQueue: false,
   });
   redis.on('error', () => {});
-  // While it connects, and whenever it cannot, this process counts by itself.
-  redis.connect().catch(() => {});
+  // Where it cannot connect, now or later, this process counts by itself until it can.
+  await redis.connect().catch(() => {});
   app.addHook('onClose', async () => redis.disconnect());
 
   const limits = { points: perMinute, duration: WINDOW_SECONDS };

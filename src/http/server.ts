@@ -83,7 +83,7 @@ export async function createApi({
     reply.header('x-request-id', request.id);
   });
   requireKeys(app, engine, clock);
-  limitRequests(app, engine, rateLimitPerMinute);
+  await limitRequests(app, engine, rateLimitPerMinute);
   rememberAnswers(app, engine);
   readJson(app);
   answerErrors(app, engine);
