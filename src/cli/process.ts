@@ -79,7 +79,11 @@ async function start(parts: Parts, config: Config, log: Logger, shutdown: Shutdo
   if (testClock)
     log.warn('running on a test clock: time stands still until POST /v1/test-clock/advance moves it');
   if (config.inventory.length > 0) {
-    const added = await addToInventory(engine, { addresses: config.inventory }, { skipKnown: true });
+    const added = await addToInventory(engine, { addresses: config.inventory }, { skipKnown: true }).catch(
+      (error: Error) => {
+        throw new Error(`WARMLINE_INVENTORY: ${error.message}`, { cause: error });
+      },
+    );
     log.info({ added, named: config.inventory.length }, 'inventory of the environment added');
   }
 
@@ -106,9 +110,7 @@ async function findRedis(parts: Parts, config: Config, log: Logger, shutdown: Sh
       dataDir: config.dataDir,
       log,
       onExit: (because) => {
-        process.stderr.write(
-          `warmline: the embedded Redis ended (${because}); stopping, since nothing may be sent without it\n`,
-        );
+        process.stderr.write(`warmline: ${because} Stopping, since nothing may be sent without it.\n`);
         void shutdown.exit('redis ended', { failed: true });
       },
     });
@@ -142,7 +144,7 @@ async function examine(redis: Redis, log: Logger): Promise<void> {
 }
 
 async function startApi(engine: Engine, config: Config, log: Logger, shutdown: Shutdown): Promise<void> {
-  const { apiKey, isNew } = apiKeyOf(config);
+  const { apiKey, keep } = apiKeyOf(config);
   await replaceEnvironmentKey(engine, apiKey);
   const { createApi } = await import('../http/server.ts');
   const api = await createApi({
@@ -154,32 +156,45 @@ async function startApi(engine: Engine, config: Config, log: Logger, shutdown: S
   const address = await api
     .listen({ host: config.host, port: config.port })
     .catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EADDRINUSE') throw error;
-      throw new Error(
-        `${config.host}:${config.port} is in use by another program; set PORT to another one (0 takes any)`,
-      );
+      throw whyNoListening(error, config);
     });
 
-  const whereabouts = join(config.dataDir, 'api.json');
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  const keptIn = keep?.();
+  const whereabouts = join(config.dataDir, 'api.json');
   writeFileSync(whereabouts, `${JSON.stringify({ url: address })}\n`, { mode: 0o600 });
   shutdown.add('api.json', async () => rmSync(whereabouts, { force: true }));
   log.info({ url: address }, `Warmline answers at ${address}; stop with Ctrl-C`);
-  if (isNew) {
-    // The one time that a key is shown, and never in the log.
-    process.stderr.write(
-      `\nA key for the API was made and kept in ${join(config.dataDir, 'api-key')}:\n\n    ${apiKey}\n\n`,
-    );
-  }
+  // The one time that a key is shown, and never in the log.
+  if (keptIn)
+    process.stderr.write(`\nA key for the API was made and kept in ${keptIn}:\n\n    ${apiKey}\n\n`);
 }
 
-/** The key of the environment; else the one kept in the data dir; else a new one, kept there for nobody else to read. */
-function apiKeyOf(config: Config): { apiKey: string; isNew: boolean } {
-  if (config.apiKey) return { apiKey: config.apiKey, isNew: false };
+/**
+ * The key of the environment; else the one kept in the data dir; else a new one, which `keep` writes there for nobody else
+ * to read. A start that fails keeps none: the one that succeeds is to show it.
+ */
+function apiKeyOf(config: Config): { apiKey: string; keep?: () => string } {
+  if (config.apiKey) return { apiKey: config.apiKey };
   const file = join(config.dataDir, 'api-key');
-  if (existsSync(file)) return { apiKey: readFileSync(file, 'utf8').trim(), isNew: false };
-  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  const kept = existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
+  if (kept) return { apiKey: kept };
   const apiKey = `wl_${randomBytes(24).toString('base64url')}`;
-  writeFileSync(file, `${apiKey}\n`, { mode: 0o600 });
-  return { apiKey, isNew: true };
+  const keep = () => {
+    writeFileSync(file, `${apiKey}\n`, { mode: 0o600 });
+    return file;
+  };
+  return { apiKey, keep };
+}
+
+/** Why it cannot listen, and what to change. */
+function whyNoListening(error: NodeJS.ErrnoException, { host, port }: Config): Error {
+  const sentences: Record<string, string> = {
+    EADDRINUSE: `${host}:${port} is in use by another program; set PORT to another one (0 takes any)`,
+    EADDRNOTAVAIL: `${host} is no address of this machine; set HOST to one that it has (0.0.0.0 takes all)`,
+    EACCES: `this user may not listen on port ${port}; set PORT to 1024 or more`,
+    ENOTFOUND: `there is no host ${host}; set HOST to an address of this machine (0.0.0.0 takes all)`,
+  };
+  const sentence = sentences[error.code ?? ''];
+  return sentence === undefined ? error : new Error(sentence, { cause: error });
 }

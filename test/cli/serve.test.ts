@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -129,16 +129,40 @@ test('a second start on the same data dir says what is wrong, and the first goes
   expect((await fetch(`${first.url}/readyz`)).status).toBe(200);
 });
 
-test('a port that is in use is named', async () => {
+test('the key is shown once, by the first start that answers, and kept for nobody else', async () => {
   const other = createServer();
   await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
   const { port } = other.address() as { port: number };
-  const failed = launch('serve', { PORT: String(port) });
+  const own = { WARMLINE_API_KEY: '' };
+  const failed = launch('serve', { ...own, PORT: String(port) });
   expect(await failed.ended).toBe(1);
-  expect(failed.stderr()).toMatch(
-    new RegExp(`127\\.0\\.0\\.1:${port} is in use by another program; set PORT`),
+  expect(failed.stderr()).toBe(
+    `warmline: 127.0.0.1:${port} is in use by another program; set PORT to another one (0 takes any)\n`,
   );
   other.close();
+
+  const file = join(dataDir, 'api-key');
+  const first = await serve(own);
+  await eventually('the key is shown', () => first.stderr().includes('wl_'));
+  expect(first.stderr()).toContain(readFileSync(file, 'utf8').trim());
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  process.kill(first.pid, 'SIGTERM');
+  await first.ended;
+  const kept = readFileSync(file, 'utf8');
+  const second = await serve(own);
+  process.kill(second.pid, 'SIGTERM');
+  await second.ended;
+  expect(second.stderr()).toBe('');
+  expect(readFileSync(file, 'utf8')).toBe(kept);
+});
+
+test.each([
+  ['HOST', { HOST: '203.0.113.99' }, /203\.0\.113\.99 is no address of this machine; set HOST/],
+  ['WARMLINE_INVENTORY', { WARMLINE_INVENTORY: 'banana' }, /WARMLINE_INVENTORY: "banana" is not an IP/],
+])('a %s that makes no sense here is named', async (_, env, sentence) => {
+  const failed = launch('serve', env);
+  expect(await failed.ended).toBe(1);
+  expect(failed.stderr()).toMatch(sentence);
 });
 
 test('settings that make no sense are all named at once, with 2', async () => {
