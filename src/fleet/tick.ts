@@ -161,3 +161,20 @@ export async function countDue(engine: Engine): Promise<number> {
   }
   return due;
 }
+
+/**
+ * Makes every IP due that has anything to come. After the clock was set back, what is due lies where the wrong time put it;
+ * the next tick finds what is right, and counts of a later day become a day that is used up.
+ */
+export async function lookAtAllAgain(engine: Engine): Promise<void> {
+  const { redis } = engine.scripts;
+  const nowMs = await nowOf(engine);
+  for await (const account of eachAccount(engine)) {
+    const { due } = tenantOf(engine, account, 'engine').keys;
+    for (;;) {
+      const later = await redis.zrangebyscore(due, `(${nowMs}`, '+inf', 'LIMIT', 0, PAGE);
+      if (later.length === 0) break;
+      await redis.zadd(due, ...later.flatMap((id) => [nowMs, id]));
+    }
+  }
+}

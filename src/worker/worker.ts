@@ -5,12 +5,12 @@
 import { Worker } from 'bullmq';
 import type { Logger } from 'pino';
 import type { Engine } from '../fleet/engine.ts';
-import { countDue, type TickResult, tickUntilDone } from '../fleet/tick.ts';
+import { countDue, lookAtAllAgain, type TickResult, tickUntilDone } from '../fleet/tick.ts';
 import { SHARE, Share } from '../queue/jobs.ts';
 import { openQueue, QUEUE_NAME } from '../queue/queue.ts';
 import { connectForQueue } from '../redis/connect.ts';
 import { QUEUE_PREFIX } from '../redis/keys.ts';
-import { watchClock } from './clock-watch.ts';
+import { redisTime, watchClock } from './clock-watch.ts';
 
 export type RunningWorker = {
   /** Takes no more work, ends what runs between two batches, and lets go of its connections. */
@@ -42,14 +42,17 @@ export async function startWorker({
   const quiet = new AbortController();
   const queue = openQueue(redisUrl);
   const connection = connectForQueue(redisUrl);
-  const checkClock = watchClock(engine, log);
+  const checkClock = watchClock(log, redisTime(engine));
 
   const worker = new Worker(
     QUEUE_NAME,
     async (job) => {
       if (job.name === SHARE)
         return report(await tickUntilDone(engine, { shard: Share.parse(job.data), signal: quiet.signal }));
-      await checkClock();
+      const { steppedMs, trusted } = await checkClock();
+      if (!trusted) return { resting: true };
+      // What was put off to an instant that the wrong clock made up is looked at anew.
+      if (steppedMs < 0) await lookAtAllAgain(engine);
       if ((await countDue(engine)) > DIVIDE_FROM) {
         await queue.addShares(SHARES);
         return { divided: SHARES };
