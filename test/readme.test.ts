@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventually } from './support/processes.ts';
+import { PYTHON } from './support/python.ts';
 import { type Sink, startSink } from './support/smtp-sink.ts';
 
 // The README is the product's face, so what it says is run here, as it stands there: the console block, the commands, the
@@ -47,11 +48,15 @@ beforeAll(async () => {
   });
   await eventually('the server answers', () => out.includes('Warmline answers at'), 30_000);
   const { url: redisUrl } = JSON.parse(readFileSync(join(dataDir, 'redis.json'), 'utf8'));
+  const url = /answers at (http:[^;"]+);/.exec(out)![1]!;
+  const key = readFileSync(join(dataDir, 'api-key'), 'utf8').trim();
   env = {
     ...process.env,
     WARMLINE_DATA_DIR: dataDir,
-    URL: /answers at (http:[^;"]+);/.exec(out)![1]!,
-    KEY: readFileSync(join(dataDir, 'api-key'), 'utf8').trim(),
+    URL: url,
+    KEY: key,
+    WARMLINE_URL: url,
+    WARMLINE_API_KEY: key,
     REDIS_URL: redisUrl,
     SMTP_PORT: String(sink.port),
     NO_COLOR: '1',
@@ -100,7 +105,8 @@ async function program(name: string, pool = 'marketing'): Promise<string> {
   const source = block(name)
     .replace("pool: 'marketing'", `pool: '${pool}'`)
     .replace("'warmline/sender'", `'${join(root, 'src/sender/index.ts')}'`)
-    .replace("'warmline/nodemailer'", `'${join(root, 'src/sender/nodemailer.ts')}'`);
+    .replace("'warmline/nodemailer'", `'${join(root, 'src/sender/nodemailer.ts')}'`)
+    .replace("'warmline/client'", `'${join(root, 'src/client/index.ts')}'`);
   // Inside the project, so that its packages are found.
   const file = join(root, 'test', `.readme-${name}.tmp.mjs`);
   writeFileSync(file, source);
@@ -122,4 +128,12 @@ npx warmline pools create local
 npx warmline pools add local 127.0.20.1`);
   expect(await program('nodemailer', 'local')).toBe('');
   expect(sink.delivered()).toEqual({ '127.0.20.1': 2 });
+});
+
+test('the programs in TypeScript and Python warm up an IP each', async () => {
+  expect(await program('client')).toMatch(/^[\d.]+: warming \(7%\)\n$/);
+  if (!PYTHON) return;
+  const withClient = { ...env, PYTHONPATH: join(root, 'clients/python'), PYTHONDONTWRITEBYTECODE: '1' };
+  const { stdout } = await run(PYTHON, ['-c', block('python')], { cwd: root, env: withClient });
+  expect(stdout).toMatch(/^[\d.]+: warming \(7%\)\n$/);
 });
