@@ -103,10 +103,10 @@ export function createLimiter(scripts: Scripts, account: AccountRef) {
         `${address} is not an IPv${family} address; leave family out when an ip is named`,
       );
     }
-    const id = ip === address ? '' : ip;
+    const id = ip.startsWith('ip_') ? ip : '';
     const reply = (await scripts.run('take-ip', [keys.hot(address), keys.prefix, ...flags, id])) as Reply;
     if (reply[0] !== 'unpublished') return answerOf(reply);
-    return nothingPublished(ip, address);
+    return nothingPublished(id || address, address);
   }
 
   /** There is no hot record: an IP of this account that gives nothing, or none at all. */
@@ -127,7 +127,7 @@ export function createLimiter(scripts: Scripts, account: AccountRef) {
 
   /** @throws WarmlineError `not_found` for an id that this account never had. */
   async function addressOf(ip: string): Promise<string> {
-    if (!ip.startsWith('ip_')) return ip;
+    if (!ip.startsWith('ip_')) return isIPv6(ip) ? canonicalIpv6(ip) : ip;
     const known = addressOfId.get(ip);
     if (known) return known;
     const record = await scripts.redis.get(keys.ip(ip));
@@ -255,4 +255,17 @@ function parseReceipt(receipt: string) {
     count: Number(count),
     seq: Number(seq),
   };
+}
+
+/**
+ * IPv6 has many spellings and keys have one, RFC 5952. The URL parser of Node knows it, so that a sender needs no library;
+ * only an IPv4 address in IPv6's clothes (::ffff:192.0.2.1) has to be undressed.
+ */
+function canonicalIpv6(address: string): string {
+  if (address.includes('%')) return address; // names an interface of one machine; no account has such an address
+  const canonical = new URL(`http://[${address}]`).hostname.slice(1, -1);
+  const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(canonical);
+  if (!mapped) return canonical;
+  const [high, low] = [Number.parseInt(mapped[1]!, 16), Number.parseInt(mapped[2]!, 16)];
+  return [high >> 8, high & 255, low >> 8, low & 255].join('.');
 }

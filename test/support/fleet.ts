@@ -116,9 +116,14 @@ export async function startFleet(
         const [ip] = await bringIps(tenant, { addresses: [nextAddress(family)], status });
         return ip!;
       },
-      bringMany(count, status) {
+      async bringMany(count, status) {
         const fresh = Array.from({ length: count }, () => nextAddress(4));
-        return bringIps(tenant, { addresses: fresh, status });
+        const brought: DedicatedIp[] = [];
+        // As many as one request may bring.
+        for (let at = 0; at < count; at += 256) {
+          brought.push(...(await bringIps(tenant, { addresses: fresh.slice(at, at + 256), status })));
+        }
+        return brought;
       },
       async warming(request = {}, family = 4) {
         return startWarmup(tenant, (await house.bring({ family })).id, request);
