@@ -36,6 +36,7 @@ type Page<Row> = ReturnType<typeof page<Row>>;
 export type Client = {
   get<Answer>(path: string): Promise<Answer>;
   post<Answer>(path: string, body?: object): Promise<Answer>;
+  patch<Answer>(path: string, body: object): Promise<Answer>;
   remove<Answer = undefined>(path: string): Promise<Answer>;
   /** All pages of a list. */
   all<Row>(path: string): Promise<Row[]>;
@@ -78,6 +79,7 @@ export function createClient(options: ApiOptions, env: NodeJS.ProcessEnv = proce
   return {
     get: (path) => ask('GET', path),
     post: (path, body) => ask('POST', path, body),
+    patch: (path, body) => ask('PATCH', path, body),
     remove: (path) => ask('DELETE', path),
     async all<Row>(path: string) {
       const rows: Row[] = [];

@@ -1,5 +1,6 @@
 /** `warmline ips`: the account's dedicated IPs, from the inventory to active and back. */
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { invalid } from '../warmup/errors.ts';
 import { STATUSES } from '../warmup/lifecycle.ts';
 import type { ipOf, poolOf } from '../wire/v1.ts';
 import { type ApiOptions, type Client, createClient, wholeNumber, withApi } from './client.ts';
@@ -16,6 +17,9 @@ Examples:
   $ warmline ips start 203.0.113.7 --plan fourteen-day --start-day 5      an IP that comes half warm
   $ warmline ips list --status warming
   $ warmline ips list --json | jq -r '.data[] | [.ipAddress, .warmup.remainingToday] | @tsv'
+  $ warmline ips list --label team:billing
+  $ warmline ips update 203.0.113.7 --hostname mta7.example.com --label team=billing --per-day 20000
+  $ warmline ips update 203.0.113.7 --per-day none --unlabel team
   $ warmline ips release 203.0.113.7
 
 An IP is named by its address or its id.`;
@@ -26,9 +30,8 @@ export function register(command: Command): void {
   withApi(command.command('list').description('all IPs, with their day and what is left of it'))
     .addOption(new Option('--status <status>', 'only those in this status').choices([...STATUSES]))
     .option('--pool <pool>', 'only those of this pool (id or name)')
-    .action(async (options: ApiOptions & { status?: string; pool?: string }) =>
-      list(createClient(options), options),
-    );
+    .option('--label <label>', 'only those with this label (team:billing, or team for any value)')
+    .action(async (options: ApiOptions & Filter) => list(createClient(options), options));
 
   withApi(
     command.command('create').description('take the address from the inventory that was free longest'),
@@ -71,6 +74,24 @@ export function register(command: Command): void {
 
   withApi(
     command
+      .command('update')
+      .description('change what an IP is called, binds, or may send at most')
+      .argument('<ip>', 'address or id'),
+  )
+    .option('--hostname <name>', 'what EHLO says; "none" for nothing')
+    .option('--bind <address>', 'the local address to bind behind a NAT; "none" for the IP itself')
+    .option('--label <name=value>', 'set a label; may be given more than once', labelled, {})
+    .option('--unlabel <name>', 'take a label off; may be given more than once', listed, [])
+    .option('--per-day <n>', 'most sends in a day; "none" for no limit', numberOrNone)
+    .option('--per-hour <n>', 'most sends in an hour; "none" for no limit', numberOrNone)
+    .action(async (named: string, options: ApiOptions & Update) => {
+      const client = createClient(options);
+      const ip = await client.patch<Ip>(ipPath(named), await updateOf(client, named, options));
+      told(ip, options, inFull(ip));
+    });
+
+  withApi(
+    command
       .command('release')
       .description('give an IP back: no mail at once, free after its cooldown')
       .argument('<ip>', 'address or id'),
@@ -94,17 +115,68 @@ export function register(command: Command): void {
   });
 }
 
+type Filter = { status?: string; pool?: string; label?: string };
+
+type Update = {
+  hostname?: string;
+  bind?: string;
+  label: Record<string, string>;
+  unlabel: string[];
+  perDay?: number | 'none';
+  perHour?: number | 'none';
+};
+
+const NONE = 'none';
+const orNull = <Value>(value: Value | 'none') => (value === NONE ? null : value);
+const numberOrNone = (text: string) => (text === NONE ? NONE : wholeNumber(text));
+const listed = (text: string, before: string[]) => [...before, text];
+
+function labelled(text: string, before: Record<string, string>): Record<string, string> {
+  const at = text.indexOf('=');
+  if (at < 1) throw new InvalidArgumentError('Write it as name=value (example: team=billing).');
+  return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
+}
+
+/** @throws WarmlineError `invalid` when nothing is to be changed */
+async function updateOf(client: Client, named: string, options: Update): Promise<object> {
+  const { hostname, bind, label, unlabel, perDay, perHour } = options;
+  const ceiling = {
+    ...(perDay === undefined ? {} : { perDay: orNull(perDay) }),
+    ...(perHour === undefined ? {} : { perHour: orNull(perHour) }),
+  };
+  const relabels = Object.keys(label).length + unlabel.length > 0;
+  const update = {
+    ...(hostname === undefined ? {} : { hostname: orNull(hostname) }),
+    ...(bind === undefined ? {} : { bind: orNull(bind) }),
+    ...(Object.keys(ceiling).length > 0 ? { ceiling } : {}),
+    ...(relabels ? { labels: await labelsOf(client, named, label, unlabel) } : {}),
+  };
+  if (Object.keys(update).length > 0) return update;
+  throw invalid(
+    'update',
+    'say what to change: --hostname, --bind, --label, --unlabel, --per-day or --per-hour',
+  );
+}
+
+/** The API replaces all labels; here one is set or taken off. */
+async function labelsOf(client: Client, named: string, label: Record<string, string>, unlabel: string[]) {
+  const { labels } = await client.get<Ip>(ipPath(named));
+  const kept = Object.entries({ ...labels, ...label }).filter(([name]) => !unlabel.includes(name));
+  return Object.fromEntries(kept);
+}
+
 /** One IP: for programs as the API has it, for people in words. */
 export function told(ip: unknown, { json }: ApiOptions, words: string): void {
   if (json) sayJson(ip);
   else say(words);
 }
 
-async function list(
-  client: Client,
-  { status: only, pool, json }: ApiOptions & { status?: string; pool?: string },
-) {
-  const query = new URLSearchParams({ ...(only && { status: only }), ...(pool && { pool }) });
+async function list(client: Client, { status: only, pool, label, json }: ApiOptions & Filter) {
+  const query = new URLSearchParams({
+    ...(only && { status: only }),
+    ...(pool && { pool }),
+    ...(label && { label }),
+  });
   const ips = await client.all<Ip>(`/v1/dedicated-ips${query.size > 0 ? `?${query}` : ''}`);
   if (json) return sayJson({ data: ips });
   if (ips.length === 0) return say('no IPs; take one from the inventory with: warmline ips create');
@@ -171,6 +243,16 @@ function inFull(ip: Ip): string {
     ['completes', time(warmup.completesAt)],
     ['completed', time(warmup.completedAt)],
     ['cooldown', ip.cooldown && `until ${time(ip.cooldown.until)}`],
+    ['most a day', ip.ceiling.perDay === null ? null : limit(ip.ceiling.perDay)],
+    ['most an hour', ip.ceiling.perHour === null ? null : limit(ip.ceiling.perHour)],
+    [
+      'labels',
+      plain(
+        Object.entries(ip.labels)
+          .map(([name, value]) => `${name}=${value}`)
+          .join(', '),
+      ),
+    ],
     ['host name', ip.hostname],
     ['binds', ip.bind],
     ['region', ip.region && plain(ip.region)],

@@ -26,6 +26,7 @@ const COMMANDS: [name: string, summary: string, load: () => Promise<CommandFile>
   ['ips', 'dedicated IPs: create, start, release', () => import('./ips.ts')],
   ['pools', 'names for groups of IPs', () => import('./pools.ts')],
   ['quota', 'what an IP or a pool may send now', () => import('./quota.ts')],
+  ['changes', 'who changed what, and why', () => import('./changes.ts')],
   ['hold', 'the stop button, for an IP or a pool', () => import('./hold.ts')],
   ['resume', 'lift a hold', async () => (await import('./hold.ts')).resume],
   ['accounts', 'who owns IPs, pools and keys', () => import('./accounts.ts')],

@@ -237,7 +237,8 @@ export async function pageOfIps(
       looked += 1;
     }
     if (batch.length <= limit) return { ips, next: null };
-    position += batch.length;
+    // Not by counting: IPs that come and go meanwhile move the others.
+    position = await positionBehind(tenant, { atMs: last!.createdAtMs, id: last!.id });
   }
 }
 
