@@ -117,7 +117,7 @@ export class Api {
       'user-agent': 'warmline-client-node',
       'x-request-id': requestId,
       ...(body === null ? {} : { 'content-type': 'application/json' }),
-      ...(call.keyed ? { 'idempotency-key': options.idempotencyKey ?? crypto.randomUUID() } : {}),
+      ...(call.keyed ? { 'idempotency-key': checkIdempotencyKey(options.idempotencyKey) } : {}),
     };
     const url = `${this.#baseUrl}${call.path}${queryOf(call.query)}`;
     const timeoutMs = checkTimeout(options.timeoutMs ?? this.#timeoutMs);
@@ -293,6 +293,11 @@ function checkKey(given: string | undefined): string {
     throw new TypeError('apiKey holds blanks or letters that do not fit into a header');
   }
   return given;
+}
+
+function checkIdempotencyKey(given: string = crypto.randomUUID()): string {
+  if (/^[\x20-\x7e]{1,255}$/.test(given)) return given;
+  throw new TypeError('an idempotencyKey has 1 to 255 printable ASCII characters');
 }
 
 function checkTimeout(given: number): number {

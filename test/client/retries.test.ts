@@ -261,6 +261,7 @@ test('what names nothing, or a time-out that is none, is refused before anything
     await expect(dedicatedIps.release(id)).rejects.toThrow(TypeError);
     await expect(dedicatedIps.removeIpFromPool('pool_1', id)).rejects.toThrow(TypeError);
   }
+  await expect(dedicatedIps.create({ idempotencyKey: 'two\nlines' })).rejects.toThrow(TypeError);
   expect(() => server.client({ timeoutMs: 0 })).toThrow(TypeError);
   expect(() => server.client({ maxRetries: -1 })).toThrow(TypeError);
   expect(() => server.client({ baseUrl: 'ftp://h' })).toThrow(TypeError);

@@ -207,11 +207,17 @@ class Retries(unittest.TestCase):
             while not self.server.ended.wait(0.03):
                 handler.wfile.write(b" ")
 
-        self.server.behave(trickle)
-        began = time.monotonic()
-        with self.assertRaises(TimeoutError):
-            self.client(max_retries=0, timeout=0.2).dedicated_ips.get("ip_1")
-        self.assertLess(time.monotonic() - began, 2)
+        def trickle_headers(handler):
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not self.server.ended.wait(0.03):
+                handler.wfile.write(b"x")
+
+        for slow in (trickle, trickle_headers):
+            self.server.behave(slow)
+            began = time.monotonic()
+            with self.assertRaises(TimeoutError):
+                self.client(max_retries=0, timeout=0.2).dedicated_ips.get("ip_1")
+            self.assertLess(time.monotonic() - began, 2)
 
     def test_one_connection_serves_call_after_call_and_a_dropped_one_is_noticed(self):
         client = self.client(max_retries=0)
@@ -305,6 +311,8 @@ class Retries(unittest.TestCase):
                 client.dedicated_ips.release(name)
         with self.assertRaises(TypeError):
             client.inventory.add("203.0.113.7")
+        with self.assertRaises(ValueError):
+            client.dedicated_ips.create(idempotency_key="two\nlines")
         for options in (
             {"timeout": 0},
             {"max_retries": -1},

@@ -7,6 +7,7 @@ does each key once. All else is sent one time.
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import os
 import random
@@ -18,7 +19,8 @@ import threading
 import time
 import uuid
 from email.utils import parsedate_to_datetime
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from functools import partial
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 from .errors import (
@@ -122,7 +124,7 @@ class Api:
         seconds = self._timeout if timeout is None else _seconds(timeout)
         target = self._prefix + path + _query(query or {})
         payload = _payload(body)
-        headers = self._headers(payload, (idempotency_key or str(uuid.uuid4())) if keyed else None)
+        headers = self._headers(payload, _idempotency_key(idempotency_key) if keyed else None)
         may_repeat = method != "POST" or keyed
         may_be_done = False
         retries = 0
@@ -163,9 +165,10 @@ class Api:
         connection = self._connection(seconds)
         reusable = False
         try:
+            connection.response_class = cast(Any, partial(_Response, deadline=deadline))
             connection.request(method, target, body=payload, headers=headers)
             response = connection.getresponse()
-            content = _read(response, connection, deadline)
+            content = _read(response)
             reusable = not response.will_close
         except socket.timeout as error:
             message = f"{where}: no answer within {seconds:g} s"
@@ -225,17 +228,40 @@ def _was_dropped(connection: http.client.HTTPConnection) -> bool:
         return bool(selector.select(0))
 
 
-def _read(
-    response: http.client.HTTPResponse, connection: http.client.HTTPConnection, deadline: float
-) -> bytes:
+class _BeforeDeadline(io.RawIOBase):
+    """What comes over a socket until then. The time-out of a socket is that of each word, and words may go on for ever."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._socket = sock
+        self._deadline = deadline
+        self._file = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> Optional[int]:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise socket.timeout("timed out")
+        self._socket.settimeout(left)
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, deadline: float, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(_BeforeDeadline(sock, deadline))
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
     chunks: List[bytes] = []
     size = 0
     while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise socket.timeout("timed out")
-        if connection.sock is not None:
-            connection.sock.settimeout(left)
         chunk = response.read1(_CHUNK)
         if not chunk:
             break
@@ -330,6 +356,14 @@ def _key(key: str) -> str:
         raise ValueError("an API key is needed; give api_key, or set WARMLINE_API_KEY")
     if not re.fullmatch(r"[\x21-\x7e]+", key):
         raise ValueError("api_key holds blanks or letters that do not fit into a header")
+    return key
+
+
+def _idempotency_key(key: Optional[str]) -> str:
+    if key is None:
+        return str(uuid.uuid4())
+    if not re.fullmatch(r"[\x20-\x7e]{1,255}", key):
+        raise ValueError("an idempotency_key has 1 to 255 printable ASCII characters")
     return key
 
 
