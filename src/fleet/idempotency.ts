@@ -13,7 +13,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { accountKeys } from '../redis/keys.ts';
 import type { Item } from '../redis/transact.ts';
-import type { Engine, IdKind, Tenant } from './engine.ts';
+import type { IdKind, Tenant } from './engine.ts';
 
 /** So long an answer is given again. Payment APIs keep theirs for a day. */
 const REMEMBERED_MS = 24 * 3_600_000;
@@ -22,14 +22,12 @@ const MARKED_MS = REMEMBERED_MS + 3_600_000;
 /** Who has not answered by then is taken for dead, and a repetition takes over. Nothing is done twice if that is wrong. */
 const TAKEN_OVER_AFTER_MS = 5_000;
 /** A longer answer is not kept: a repetition makes it anew from what is there. */
-const LONGEST_ANSWER = 256 * 1024;
+const LONGEST_ANSWER = 64 * 1024;
 
 export type StoredAnswer = { status: number; type: string; body: string };
 
 export type BegunRequest = {
-  /** The same engine, with ids that a repetition makes again. */
-  engineFor(engine: Engine): Engine;
-  /** The same tenant, on that engine, with the marks of what is done. */
+  /** The same tenant, on an engine whose ids a repetition makes again, with the marks of what is done. */
   repeatable(tenant: Tenant): Tenant;
   /** To be told when it was answered. An answer that is no success is not kept. */
   end(answer: StoredAnswer): Promise<void>;
@@ -74,7 +72,6 @@ export async function beginRequest(
   return {
     outcome: 'begun',
     request: {
-      engineFor: (given) => ({ ...given, newId: ids, repeats: true }),
       repeatable: (given) => ({
         ...given,
         engine: { ...given.engine, newId: ids, repeats: true },

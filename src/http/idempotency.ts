@@ -20,6 +20,9 @@ declare module 'fastify' {
 /** What is done there is over in a moment and not to be had twice (a key is shown once), or counts on its own. */
 const IGNORED = /^\/v1\/(keys|quota|test-clock)(\/|$)/;
 
+export const heedsIdempotencyKey = (method: string, route: string) =>
+  method === 'POST' && !IGNORED.test(route);
+
 export function rememberAnswers(app: FastifyInstance, engine: Engine): void {
   app.decorateRequest('repeatable', null);
 
@@ -31,7 +34,7 @@ export function rememberAnswers(app: FastifyInstance, engine: Engine): void {
     const begun = await beginRequest(tenantOf(engine, caller.account, actorOf(caller)), {
       route: `${request.method} ${routeOptions.url}`,
       key,
-      asked: JSON.stringify([request.url, request.body ?? null]),
+      asked: JSON.stringify([request.url, request.headers['on-behalf-of'] ?? null, request.body ?? null]),
     });
     switch (begun.outcome) {
       case 'begun':
@@ -74,7 +77,7 @@ export function rememberAnswers(app: FastifyInstance, engine: Engine): void {
 /** @throws WarmlineError `invalid` (param `Idempotency-Key`) */
 function keyOf({ method, headers, routeOptions, is404 }: FastifyRequest): string | null {
   const key = headers['idempotency-key'];
-  if (key === undefined || method !== 'POST' || is404 || IGNORED.test(routeOptions.url ?? '')) return null;
+  if (key === undefined || is404 || !heedsIdempotencyKey(method, routeOptions.url ?? '')) return null;
   if (typeof key !== 'string' || !/^[\x20-\x7e]{1,255}$/.test(key)) {
     throw invalid(
       'Idempotency-Key',

@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import type { FastifyContextConfig, FastifyInstance, RouteOptions } from 'fastify';
 import { z } from 'zod';
 import { ErrorAnswer, ErrorAnswerV3 } from '../wire/errors.ts';
+import { heedsIdempotencyKey } from './idempotency.ts';
 
 export type RouteDocs = {
   /** What it does, in one short sentence without a full stop. */
@@ -113,7 +114,7 @@ export type Operation = {
 };
 export type Parameter = {
   name: string;
-  in: 'path' | 'query';
+  in: 'path' | 'query' | 'header';
   required: boolean;
   description?: string;
   schema: Json;
@@ -195,7 +196,7 @@ function operationOf({ method, path, scope }: Omit<ListedRoute, 'docs'>, docs: R
     ...(docs.description === undefined ? {} : { description: docs.description }),
     tags: [docs.group ?? GROUPS.find(([, , prefix]) => prefix.test(path))![0]],
     ...(scope === 'nobody' ? { security: [] } : {}),
-    ...parametersOf(path, docs, schemas),
+    ...parametersOf(method, path, docs, schemas),
     ...bodyOf(docs, schemas),
     responses: answersOf(method, path, scope, docs, schemas),
     'x-scope': scope,
@@ -219,7 +220,16 @@ const OF_PATH: Record<string, string> = {
   poolId: 'The id of a pool, or its name.',
 };
 
-function parametersOf(path: string, { params, query }: RouteDocs, schemas: Schemas) {
+const IDEMPOTENCY_KEY: Parameter = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  required: false,
+  description:
+    'Chosen by the client, new for each new request. Sent again with it, the request is answered again and does nothing twice, for 24 hours.',
+  schema: { type: 'string', minLength: 1, maxLength: 255 },
+};
+
+function parametersOf(method: string, path: string, { params, query }: RouteDocs, schemas: Schemas) {
   const described = params ? propertiesOf(params, schemas) : {};
   const parameters: Parameter[] = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => {
     const { description = OF_PATH[name!], ...schema } = described[name!]?.schema ?? { type: 'string' };
@@ -231,6 +241,7 @@ function parametersOf(path: string, { params, query }: RouteDocs, schemas: Schem
     const { description, ...schema } = given;
     parameters.push({ name, in: 'query', required, ...sentence(description), schema });
   }
+  if (heedsIdempotencyKey(method, path)) parameters.push(IDEMPOTENCY_KEY);
   return parameters.length > 0 ? { parameters } : {};
 }
 
@@ -296,6 +307,7 @@ function answersOf(
     ...(path.includes('{') ? [404] : []),
     ...(isV3 ? [400] : query || body ? [422] : []),
     ...(body && method !== 'GET' ? [400, 413, 415] : []),
+    ...(heedsIdempotencyKey(method, path) ? [409, 422] : []),
   ];
   const error = schemaOf(isV3 ? ErrorAnswerV3 : ErrorAnswer, 'output', schemas);
   for (const status of [...new Set([...usual, ...refusals])].sort((a, b) => a - b)) {
