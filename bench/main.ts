@@ -1,19 +1,21 @@
 /**
  * `npm run bench`: takes a second at 1, 64 and 512 in flight beside a no-op script, and a tick over up to 100 000 IPs beside
- * a plain loop. Read the ratios; the absolute figures belong to the machine and the hour.
+ * a plain loop, and pages of lists. Read the ratios; the absolute figures belong to the machine and the hour.
  *
  *     npm run bench                      everything, about two minutes
  *     npm run bench -- limiter --json    one part, for programs
  *     npm run bench -- tick 10000        one size
+ *     npm run bench -- list              what a page costs at 1 000 and at 100 000 IPs
  */
 import cliProgress from 'cli-progress';
 import Table from 'cli-table3';
 import { benchLimiter } from './limiter.ts';
+import { benchList } from './list.ts';
 import { benchTick } from './tick.ts';
 
 const words = process.argv.slice(2);
 const json = words.includes('--json');
-const part = words.find((word) => word === 'limiter' || word === 'tick');
+const part = words.find((word) => ['limiter', 'tick', 'list'].includes(word));
 const sizes = words.map(Number).filter((size) => Number.isInteger(size) && size > 0);
 const results: Record<string, unknown> = {};
 
@@ -27,7 +29,7 @@ function progress(title: string): { step: (done: number, total: number) => void;
   return { step: (done, total) => bar.update(Math.round((100 * done) / total)), stop: () => bar.stop() };
 }
 
-if (part !== 'tick') {
+if (part === undefined || part === 'limiter') {
   const bar = progress('limiter');
   const limiter = await benchLimiter(bar.step);
   bar.stop();
@@ -48,7 +50,7 @@ if (part !== 'tick') {
     console.log(`${table}\nmedians of 9 rounds; ratios are medians of the ratios of each round`);
   }
 }
-if (part !== 'limiter') {
+if (part === undefined || part === 'tick') {
   const bar = progress('tick');
   const tick = await benchTick(sizes.length > 0 ? sizes : [1_000, 10_000, 100_000], bar.step);
   bar.stop();
@@ -68,6 +70,20 @@ if (part !== 'limiter') {
         one.bytesPerIp,
       ]);
     }
+    console.log(`${table}`);
+  }
+}
+if (part === undefined || part === 'list') {
+  const counts = sizes.length > 0 ? sizes : [1_000, 100_000];
+  const bar = progress('list');
+  const list = await benchList(counts, bar.step);
+  bar.stop();
+  results.list = list;
+  if (!json) {
+    const head = ['a page of 100, from the middle', ...counts.map((count) => `${count} IPs`)];
+    const table = new Table({ head, style: { head: [], border: [] } });
+    for (const { name, at } of list)
+      table.push([name, ...at.map(({ milliseconds }) => `${milliseconds.toFixed(2)} ms`)]);
     console.log(`${table}`);
   }
 }

@@ -5,7 +5,7 @@ import * as decide from '../warmup/decide.ts';
 import type { Ceiling, DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { invalid } from '../warmup/errors.ts';
 import { buildPlan, DEFAULT_PLAN } from '../warmup/plan.ts';
-import { changeIp, findIpId, keepPlan, loadIp, v3Plan } from './change.ts';
+import { changeIp, findIpId, keepPlan, loadIp, loadIps, v3Plan } from './change.ts';
 import type { Tenant } from './engine.ts';
 import { checkHostname } from './inventory.ts';
 
@@ -194,15 +194,9 @@ export async function getIp(tenant: Tenant, ip: string): Promise<DedicatedIp> {
   return loadIp(tenant, await findIpId(tenant, ip));
 }
 
-/** The account's IPs by creation, one page. `after` is the position that the page before ended at. */
-export async function listIps(tenant: Tenant, { limit = 100, after = 0 } = {}): Promise<DedicatedIp[]> {
-  const ids = await tenant.engine.scripts.redis.zrange(
-    tenant.keys.ips,
-    String(after),
-    String(after + limit - 1),
-  );
-  return Promise.all(ids.map((id) => loadIp(tenant, id)));
-}
+/** Ids of the account's IPs by creation, from a position on. */
+const idsByCreation = ({ engine, keys }: Tenant, after: number, limit: number): Promise<string[]> =>
+  engine.scripts.redis.zrange(keys.ips, String(after), String(after + limit - 1));
 
 /** The IP that a page ended with. */
 export type ListPosition = { atMs: number; id: string };
@@ -227,8 +221,8 @@ export async function pageOfIps(
   let last: DedicatedIp | null = null;
   for (let looked = 0; ; ) {
     // One more than fits: it tells whether this page is the last.
-    const batch = await listIps(tenant, { after: position, limit: limit + 1 });
-    for (const ip of batch) {
+    const ids = await idsByCreation(tenant, position, limit + 1);
+    for (const ip of await loadIps(tenant, ids)) {
       if (last && (ips.length === limit || looked === MOST_LOOKED_AT)) {
         return { ips, next: { atMs: last.createdAtMs, id: last.id } };
       }
@@ -236,7 +230,7 @@ export async function pageOfIps(
       last = ip;
       looked += 1;
     }
-    if (batch.length <= limit) return { ips, next: null };
+    if (ids.length <= limit) return { ips, next: null };
     // Not by counting: IPs that come and go meanwhile move the others.
     position = await positionBehind(tenant, { atMs: last!.createdAtMs, id: last!.id });
   }
