@@ -130,15 +130,13 @@ export type NewIps = Pick<NewIp, 'autoWarmup' | 'parentAssigned' | 'subusers'> &
   regions?: readonly string[] | undefined;
 };
 
-const MOST_CREATED_AT_ONCE = 1_000;
-
 /** Takes the addresses that were free longest. All or none. @throws WarmlineError `exhausted` */
 export async function createIps(
   tenant: Tenant,
   { count, regions, ...given }: NewIps,
 ): Promise<DedicatedIp[]> {
-  if (!Number.isInteger(count) || count < 1 || count > MOST_CREATED_AT_ONCE) {
-    throw invalid('count', `count is ${count}; it must be from 1 to ${MOST_CREATED_AT_ONCE}`);
+  if (!Number.isInteger(count) || count < 1 || count > MOST_ON_ACCOUNT_AT_ONCE) {
+    throw invalid('count', `count is ${count}; it must be from 1 to ${MOST_ON_ACCOUNT_AT_ONCE}`);
   }
   const ips = Array.from({ length: count }, () => ({ ipId: tenant.engine.newId('ip') }));
   return allocate(tenant, ips, 'provisioning', { given, regions });
@@ -153,10 +151,10 @@ export async function bringIps(
   given: NewAddresses & { status: 'provisioning' | 'active'; leased?: boolean },
 ): Promise<DedicatedIp[]> {
   const entries = entriesOf(given, given.leased ?? false);
-  if (entries.length > MOST_BROUGHT_AT_ONCE) {
+  if (entries.length > MOST_ON_ACCOUNT_AT_ONCE) {
     throw invalid(
       'addresses',
-      `${entries.length} addresses cannot be put on an account at once; bring at most ${MOST_BROUGHT_AT_ONCE}`,
+      `${entries.length} addresses cannot be put on an account at once; bring at most ${MOST_ON_ACCOUNT_AT_ONCE}`,
     );
   }
   const ips = entries.map((entry) => ({ ipId: tenant.engine.newId('ip'), entry }));
@@ -164,7 +162,7 @@ export async function bringIps(
 }
 
 /** Each becomes an IP in one script, about 70 microseconds: 256 hold up the senders for 20 ms, a /20 would for 300. */
-const MOST_BROUGHT_AT_ONCE = 256;
+const MOST_ON_ACCOUNT_AT_ONCE = 256;
 
 /** Called after each step of an allocation, so that a test can end the process there. */
 export type AfterStep = (step: 'reserved' | 'created') => Promise<void> | void;

@@ -150,7 +150,7 @@ const subusers = (most: number) =>
     .max(most, `cannot assign more than ${most} subusers per call`)
     .transform((given) => [...new Set(given)]);
 
-const MOST_CREATED_AT_ONCE = 1_000;
+const MOST_CREATED_AT_ONCE = 256;
 const COUNT = `must be a whole number from 1 to ${MOST_CREATED_AT_ONCE}`;
 export const AddLegacyIpsBody = z.object({
   count: z.number(must(COUNT)).int(COUNT).min(1, COUNT).max(MOST_CREATED_AT_ONCE, COUNT),

@@ -158,8 +158,8 @@ test.each<Row>([
     'must be one of the following: asc, desc',
   ],
   ['POST', '/v3/ips', {}, 400, 'count', 'not found in the request body'],
-  ['POST', '/v3/ips', { count: '1' }, 400, 'count', 'must be a whole number from 1 to 1000'],
-  ['POST', '/v3/ips', { count: 0 }, 400, 'count', 'must be a whole number from 1 to 1000'],
+  ['POST', '/v3/ips', { count: '1' }, 400, 'count', 'must be a whole number from 1 to 256'],
+  ['POST', '/v3/ips', { count: 0 }, 400, 'count', 'must be a whole number from 1 to 256'],
   ['POST', '/v3/ips', { count: 1 }, 400, null, 'no IPs remaining'],
   [
     'POST',
