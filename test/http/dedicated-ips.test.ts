@@ -461,13 +461,20 @@ describe('an address that an account brings', () => {
     });
   });
 
-  test('a whole /20 at once', async () => {
+  test('a whole /24 at once; a /20 goes to the inventory', async () => {
     const answer = ok(
-      await api.ask('POST', '/v1/inventory', { addresses: ['10.9.0.0/20'], account: 'default' }),
+      await api.ask('POST', '/v1/inventory', { addresses: ['10.9.0.0/24'], account: 'default' }),
       201,
     );
-    expect(answer.added).toBe(4096);
-    expect(answer.data).toHaveLength(4096);
+    expect(answer.added).toBe(256);
+    expect(answer.data).toHaveLength(256);
+    const tooMany = await api.ask('POST', '/v1/inventory', {
+      addresses: ['10.8.0.0/20'],
+      account: 'default',
+    });
+    expect(tooMany.status).toBe(422);
+    expect(tooMany.body.error).toMatchObject({ code: 'validation_error', param: 'addresses' });
+    expect(ok(await api.ask('POST', '/v1/inventory', { addresses: ['10.8.0.0/20'] }), 201).added).toBe(4096);
   });
 });
 
