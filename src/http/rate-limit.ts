@@ -21,7 +21,7 @@ const EXEMPT = /^\/v1\/(quota|test-clock)(\/|$)/;
 /** @param perMinute 0: no limit. To be called after the door, which says whose key it is. */
 export async function limitRequests(app: FastifyInstance, engine: Engine, perMinute: number): Promise<void> {
   if (perMinute === 0) return;
-  // A connection of its own: it gives up early, and what it sends again after a reconnect is no debit of quota.
+  // A connection of its own, which gives up early; no quota is ever debited on it.
   const redis = engine.scripts.redis.duplicate({
     lazyConnect: true,
     commandTimeout: ANSWERS_WITHIN_MS,

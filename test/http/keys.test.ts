@@ -165,4 +165,21 @@ describe('the v3 dialect refuses in its own words', () => {
       expect(answer.body).toEqual({ errors: [{ field: null, message, help: null }] });
     }
   });
+
+  test('a key without the scope: its newer routes say 401 and which one, its older ones 403', async () => {
+    const { key } = await make({ scopes: ['send'] });
+    const ask = api.askAs(key);
+    expect(await ask('GET', '/v3/send_ips/pools')).toMatchObject({
+      status: 401,
+      body: { errors: [{ field: '', message: 'missing required scope: read' }] },
+    });
+    expect(await ask('POST', '/v3/send_ips/pools', { name: 'x', ips: [] })).toMatchObject({
+      status: 401,
+      body: { errors: [{ field: '', message: 'missing required scope: write' }] },
+    });
+    expect(await ask('GET', '/v3/ips/pools')).toMatchObject({
+      status: 403,
+      body: { errors: [{ field: null, message: 'access forbidden' }] },
+    });
+  });
 });
