@@ -16,7 +16,7 @@ export type CommandFile = { register(command: Command): unknown };
 const COMMANDS: [name: string, summary: string, load: () => Promise<CommandFile>][] = [
   [
     'serve',
-    'API, worker and dashboard in one process, with a Redis of its own if none is named',
+    'API and worker in one process, with a Redis of its own if none is named',
     () => import('./serve.ts'),
   ],
   ['api', 'the API alone', () => import('./api.ts')],
@@ -45,8 +45,13 @@ const program = new Command('warmline')
   .helpCommand('help [command]', 'print the help of a command')
   .showSuggestionAfterError()
   .exitOverride()
-  // One sentence on one line, commander's hint ("Did you mean ...?") included.
-  .configureOutput({ outputError: (text, write) => write(sentence(text.replace(/^error: /, ''))) });
+  // One sentence on one line, commander's hint ("Did you mean ...?") included, or ours where it has none.
+  .configureOutput({
+    outputError: (text, write) => {
+      const lost = text.startsWith('error: unknown command') && !text.includes('Did you mean');
+      write(sentence(`${text.replace(/^error: /, '').trim()}${lost ? '; --help lists what there is' : ''}`));
+    },
+  });
 
 await run(process.argv.slice(2));
 

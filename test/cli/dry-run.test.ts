@@ -217,6 +217,7 @@ describe('as a process', () => {
     ],
     [['dry-run', '--zon', 'UTC'], "warmline: unknown option '--zon' (Did you mean --zone?)\n"],
     [['dryrun'], "warmline: unknown command 'dryrun' (Did you mean dry-run?)\n"],
+    [['launch'], "warmline: unknown command 'launch'; --help lists what there is\n"],
   ])('misuse ends with 2: %j', async (args, sentence) => {
     expect(await warmline(args)).toEqual({ stdout: '', stderr: sentence, code: 2 });
   });
