@@ -194,9 +194,9 @@ export async function getIp(tenant: Tenant, ip: string): Promise<DedicatedIp> {
   return loadIp(tenant, await findIpId(tenant, ip));
 }
 
-/** Ids of the account's IPs by creation, from a position on. */
-const idsByCreation = ({ engine, keys }: Tenant, after: number, limit: number): Promise<string[]> =>
-  engine.scripts.redis.zrange(keys.ips, String(after), String(after + limit - 1));
+/** Ids of the account's IPs by creation, behind one of them. */
+const idsBehind = ({ engine, keys }: Tenant, after: ListPosition | null, limit: number) =>
+  engine.scripts.run('page-after', [keys.ips, after?.atMs ?? 0, after?.id ?? '', limit]) as Promise<string[]>;
 
 /** The IP that a page ended with. */
 export type ListPosition = { atMs: number; id: string };
@@ -217,11 +217,11 @@ export async function pageOfIps(
   }: { limit: number; after: ListPosition | null; wanted?: (ip: DedicatedIp) => boolean },
 ): Promise<{ ips: DedicatedIp[]; next: ListPosition | null }> {
   const ips: DedicatedIp[] = [];
-  let position = after ? await positionBehind(tenant, after) : 0;
+  let position = after;
   let last: DedicatedIp | null = null;
   for (let looked = 0; ; ) {
     // One more than fits: it tells whether this page is the last.
-    const ids = await idsByCreation(tenant, position, limit + 1);
+    const ids = await idsBehind(tenant, position, limit + 1);
     for (const ip of await loadIps(tenant, ids)) {
       if (last && (ips.length === limit || looked === MOST_LOOKED_AT)) {
         return { ips, next: { atMs: last.createdAtMs, id: last.id } };
@@ -231,21 +231,8 @@ export async function pageOfIps(
       looked += 1;
     }
     if (ids.length <= limit) return { ips, next: null };
-    // Not by counting: IPs that come and go meanwhile move the others.
-    position = await positionBehind(tenant, { atMs: last!.createdAtMs, id: last!.id });
+    position = { atMs: last!.createdAtMs, id: last!.id };
   }
-}
-
-async function positionBehind({ engine, keys }: Tenant, { atMs, id }: ListPosition): Promise<number> {
-  const { redis } = engine.scripts;
-  const rank = await redis.zrank(keys.ips, id);
-  if (rank !== null) return rank + 1;
-  // It was released since: behind all that are older, and those of the same instant that come before it.
-  const [older, sameInstant] = await Promise.all([
-    redis.zcount(keys.ips, '-inf', `(${atMs}`),
-    redis.zrangebyscore(keys.ips, atMs, atMs),
-  ]);
-  return older + sameInstant.filter((other) => other < id).length;
 }
 
 /** The last 20 changes of an IP, newest first. */

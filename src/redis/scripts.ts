@@ -15,6 +15,7 @@ const KEY_COUNTS = {
   'take-pool': 1,
   refund: 1,
   read: 2,
+  'page-after': 1,
   transact: 1,
   'move-clock': 1,
   'inventory-add': 4,
