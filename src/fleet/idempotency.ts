@@ -67,8 +67,10 @@ export async function beginRequest(
     return { outcome, answer: { status: Number(status), type, body } };
   }
 
-  const ids = idsFrom(rest[0]!);
-  const steps = stepsOf(name);
+  const seed = rest[0]!;
+  const ids = idsFrom(seed);
+  // By the seed and not by the key, which is another request's once this one is forgotten.
+  const steps = stepsOf(seed);
   return {
     outcome: 'begun',
     request: {
@@ -125,14 +127,14 @@ export type Step = {
 
 export type Once = { step(what: string): Step };
 
-function stepsOf(name: string) {
+function stepsOf(seed: string) {
   const nth = counting();
   let taken = false;
   return {
     /** Has any change been made by this or an earlier attempt, as far as was seen? */
     taken: () => taken,
     next({ engine, keys }: Tenant, what: string): Step {
-      const key = keys.requestStep(name, `${what}:${nth(what)}`);
+      const key = keys.requestStep(seed, `${what}:${nth(what)}`);
       return {
         async done() {
           const raw = await engine.scripts.redis.get(key);

@@ -65,7 +65,7 @@ export function accountKeys(account: AccountRef) {
     /** Hash: what is known of a request that came with an Idempotency-Key (`lua/request-begin.lua`); gone after a day. */
     request: (digest: string) => `${prefix}request:${digest}`,
     /** String, JSON `{"rev":1,...}`: a step of such a request that is done; gone after it. */
-    requestStep: (digest: string, step: string) => `${prefix}request-step:${digest}:${step}`,
+    requestStep: (seed: string, step: string) => `${prefix}request-step:${seed}:${step}`,
     /** Hash: ip id -> JSON of the address that goes back to the inventory once its cooldown is over. */
     returns: `${prefix}returns`,
   };
