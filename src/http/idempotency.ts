@@ -34,7 +34,7 @@ export function rememberAnswers(app: FastifyInstance, engine: Engine): void {
     const begun = await beginRequest(tenantOf(engine, caller.account, actorOf(caller)), {
       route: `${request.method} ${routeOptions.url}`,
       key,
-      asked: JSON.stringify([request.url, request.headers['on-behalf-of'] ?? null, request.body ?? null]),
+      asked: askedBy(request),
     });
     switch (begun.outcome) {
       case 'begun':
@@ -72,6 +72,16 @@ export function rememberAnswers(app: FastifyInstance, engine: Engine): void {
       .end(answer)
       .catch((error) => request.log.warn({ because: String(error) }, 'answer not kept'));
   });
+}
+
+/** All that decides what is done. @throws Error with a status, where the body nests so deeply that it cannot be written down */
+function askedBy({ url, headers, body }: FastifyRequest): string {
+  try {
+    return JSON.stringify([url, headers['on-behalf-of'] ?? null, body ?? null]);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw Object.assign(new Error('the body nests too deeply; send it flat'), { statusCode: 400 });
+  }
 }
 
 /** @throws WarmlineError `invalid` (param `Idempotency-Key`) */

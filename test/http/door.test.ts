@@ -260,6 +260,13 @@ describe('what is no proper request', () => {
     const deep = `${'['.repeat(250_000)}${']'.repeat(250_000)}`;
     isError(await api.ask('POST', '/v1/quota/take', deep), 422, 'validation_error');
     isError(await api.ask('POST', '/v1/quota/take', `{"ip":${deep}}`), 422, 'validation_error', 'ip');
+    // To be repeatable a request is written down, and this one cannot be.
+    const once = { 'idempotency-key': 'deep' };
+    const body = `{"name":"deep","unknown":${deep}}`;
+    isError(await api.ask('POST', '/v1/dedicated-ips/pools', body, once), 400, 'validation_error');
+    const { status, body: refusal } = await api.ask('POST', '/v3/ips/pools', body, once);
+    expect(status).toBe(400);
+    expect(refusal.errors).toEqual([{ field: null, message: 'the body nests too deeply; send it flat' }]);
     const objects = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`;
     isError(await api.ask('POST', '/v1/quota/take', objects), 422, 'validation_error', 'a');
   });
