@@ -97,3 +97,23 @@ test('where all were created in one instant, as a range is', async () => {
     await frozen.stop();
   }
 });
+
+test('pools, where all were created in one instant', async () => {
+  const frozen = await startApi();
+  try {
+    const names = Array.from({ length: 25 }, (_, n) => `pool ${n}`);
+    for (const name of names) await frozen.ask('POST', '/v1/dedicated-ips/pools', { name });
+    const seen: string[] = [];
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const { body } = await frozen.ask(
+        'GET',
+        `/v1/dedicated-ips/pools?limit=4${cursor && `&cursor=${cursor}`}`,
+      );
+      seen.push(...(body.data as { name: string }[]).map(({ name }) => name));
+      cursor = body.nextCursor;
+    }
+    expect(seen).toEqual(names);
+  } finally {
+    await frozen.stop();
+  }
+});

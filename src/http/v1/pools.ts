@@ -89,11 +89,13 @@ export function registerPools(app: FastifyInstance, context: Context): void {
     const [pools, nowMs] = await Promise.all([listPools(tenantOf(request)), nowOf(engine)]);
     // An account has at most 100 pools, so a page is cut out of all of them.
     const after = cursor === undefined ? null : readCursor(cursor);
+    // Of those that were made in the same instant, the number says which came first.
     const rest = pools.filter(
-      ({ createdAtMs: at, id }) => !after || at > after.atMs || (at === after.atMs && id > after.id),
+      ({ createdAtMs: at, number }) =>
+        !after || at > after.atMs || (at === after.atMs && number > Number(after.id)),
     );
     const last = rest[limit - 1];
-    const next = last && rest.length > limit ? cursorAfter(last.createdAtMs, last.id) : null;
+    const next = last && rest.length > limit ? cursorAfter(last.createdAtMs, String(last.number)) : null;
     return page(
       rest.slice(0, limit).map((pool) => poolOf(pool, nowMs)),
       next,
