@@ -48,8 +48,17 @@ export function requireKeys(app: FastifyInstance, engine: Engine, clock: () => n
     if (!caller) throw unauthenticated(request, UNKNOWN_KEY);
     request.caller = caller;
     note(caller.keyId);
+  });
+}
+
+/** To be called after the requests are counted, so that a refusal counts too and says how many are left. */
+export function requireScopes(app: FastifyInstance): void {
+  app.addHook('onRequest', async (request) => {
+    const scope = scopeOf(request);
     // A route that does not exist is told to every key, whatever it may do.
-    if (!request.is404) checkScope(caller, scope, request);
+    if (scope === 'nobody' || request.is404) return;
+    if (!request.caller) throw unauthenticated(request, NO_KEY);
+    checkScope(request.caller, scope, request);
   });
 }
 

@@ -13,7 +13,7 @@ import type { Logger } from 'pino';
 import { receiptSecret } from '../fleet/accounts.ts';
 import type { Engine } from '../fleet/engine.ts';
 import { registerAccounts } from './accounts.ts';
-import { requireKeys } from './auth.ts';
+import { requireKeys, requireScopes } from './auth.ts';
 import { registerChanges } from './changes.ts';
 import { createContext } from './context.ts';
 import { registerDocs } from './docs.ts';
@@ -84,6 +84,7 @@ export async function createApi({
   });
   requireKeys(app, engine, clock);
   await limitRequests(app, engine, rateLimitPerMinute);
+  requireScopes(app);
   rememberAnswers(app, engine);
   readJson(app);
   answerErrors(app, engine);

@@ -56,6 +56,20 @@ test('refusals count and show it too, and so does what does not exist', async ()
   expect(limits(await ask('POST', '/v1/dedicated-ips', '{'))).toEqual([LIMIT, LIMIT - 3, expect.any(Number)]);
 });
 
+test('a key that may not do it is told how many requests are left, in both dialects, until none are', async () => {
+  const ask = api.askAs(await api.key('acct_default', ['read']));
+  const refused = [
+    await ask('POST', '/v1/dedicated-ips'),
+    await ask('POST', '/v3/ips/pools', { name: 'marketing' }),
+    await ask('POST', '/v3/send_ips/pools', { name: 'marketing' }),
+    await ask('POST', '/v1/dedicated-ips'),
+    await ask('GET', '/v1/keys'),
+    await ask('POST', '/v1/dedicated-ips'),
+  ];
+  expect(refused.map(({ status }) => status)).toEqual([403, 403, 401, 403, 403, 429]);
+  expect(refused.map((answer) => limits(answer)[1])).toEqual([4, 3, 2, 1, 0, 0]);
+});
+
 test('over the limit nothing is done', async () => {
   const ask = api.askAs(await someone());
   for (let n = 0; n < LIMIT; n += 1) await ask('GET', '/v1/dedicated-ips');
