@@ -1,4 +1,5 @@
 /** `/v3/send_ips/pools`: pools by number. What is asked of several IPs happens to all of them or to none. */
+import { isIPv4 } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { ipsOfAddresses } from '../../fleet/by-address.ts';
 import { loadIps } from '../../fleet/change.ts';
@@ -273,7 +274,10 @@ const orUnknown = <Result>(work: () => Promise<Result>): Promise<Result> =>
     }
   });
 
-/** Does something with the IPs of addresses, unless one of them cannot be put into a pool; then all such are named. */
+/**
+ * Does something with the IPs of addresses, unless one of them cannot be put into a pool; then all such are named. This
+ * dialect asks for IPv4 only, also where the account has other addresses.
+ */
 async function withAssignable<Result>(
   tenant: Tenant,
   addresses: readonly string[],
@@ -281,7 +285,7 @@ async function withAssignable<Result>(
 ): Promise<Result> {
   return whileTheyChange(async () => {
     const found = await ipsOfAddresses(tenant, addresses);
-    const bad = addresses.filter((_, index) => !found[index]?.whitelabeled);
+    const bad = addresses.filter((address, index) => !isIPv4(address) || !found[index]?.whitelabeled);
     if (bad.length > 0) throw refuse('ips', `unable to verify IPs assignability: ${bad.join(', ')}`);
     return inWordsOfPools(() => work(found.map((ip) => ip!.id)));
   });

@@ -408,6 +408,26 @@ test('an IPv6 address is listed, and a page may begin behind it', async () => {
   expect(typed.body.result).toHaveLength(2);
 });
 
+test('an IPv6 address of the account is no address in a request', async () => {
+  const house = await api.house();
+  const key = api.askAs(await api.key(house.tenant.account.id, ['read', 'write']));
+  await bringIps(house.tenant, { addresses: ['2001:db8:2::1'], status: 'active' });
+  const { id } = (await key('POST', '/v3/send_ips/pools', { name: 'four' })).body;
+  const ips = ['2001:db8:2::1'];
+  expect(await key('POST', '/v3/send_ips/pools', { name: 'six', ips })).toMatchObject({
+    status: 400,
+    body: { errors: [{ field: 'ips', message: 'unable to verify IPs assignability: 2001:db8:2::1' }] },
+  });
+  const invalid = (field: string) => ({
+    status: 400,
+    body: { errors: [{ field, message: 'invalid IP address' }] },
+  });
+  expect(await key('POST', `/v3/send_ips/pools/${id}/ips:batchAdd`, { ips })).toMatchObject(invalid('ips'));
+  expect(await key('GET', `/v3/send_ips/ips/${ips[0]}`)).toMatchObject(invalid('ip'));
+  expect(await key('POST', '/v3/ips/pools/four/ips', { ip: ips[0] })).toMatchObject(invalid('ip'));
+  expect((await key('GET', '/v3/ips/pools')).body).toEqual([{ name: 'four' }]);
+});
+
 test('without reverse DNS an IP is in no pool', async () => {
   const house = await api.house();
   const key = api.askAs(await api.key(house.tenant.account.id, ['read', 'write']));
