@@ -304,10 +304,11 @@ function answersOf(
   const isV3 = path.startsWith('/v3/');
   const usual = [
     ...(scope === 'nobody' ? [] : [401, 403, 429, 503]),
-    ...(path.includes('{') ? [404] : []),
+    // In its newer family v3 says 400 of what is not there, and 422 in neither.
+    ...(path.includes('{') && !path.startsWith('/v3/send_ips/') ? [404] : []),
     ...(isV3 ? [400] : query || body ? [422] : []),
     ...(body && method !== 'GET' ? [400, 413, 415] : []),
-    ...(heedsIdempotencyKey(method, path) ? [409, 422] : []),
+    ...(heedsIdempotencyKey(method, path) ? [409, ...(isV3 ? [] : [422])] : []),
   ];
   const error = schemaOf(isV3 ? ErrorAnswerV3 : ErrorAnswer, 'output', schemas);
   for (const status of [...new Set([...usual, ...refusals])].sort((a, b) => a - b)) {

@@ -103,6 +103,14 @@ describe('the document', () => {
     }
   });
 
+  test('promises the clients of v3 no status that they never get', () => {
+    for (const { name, operation } of operations()) {
+      if (!name.includes(' /v3/')) continue;
+      expect(operation.responses, name).not.toHaveProperty('422');
+      if (name.includes(' /v3/send_ips/')) expect(operation.responses, name).not.toHaveProperty('404');
+    }
+  });
+
   test('has a component for everything that comes again, and no reference that leads nowhere', () => {
     expect(Object.keys(document.components.schemas)).toEqual(
       expect.arrayContaining([
