@@ -101,8 +101,7 @@ async function npm(...command) {
   const byNpm = /npm-cli\.[cm]?js$/.test(process.env.npm_execpath ?? '');
   const [program, ...first] = byNpm ? [process.execPath, process.env.npm_execpath] : ['npm'];
   const args = [...first, ...command, '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
-  const child = spawn(program, args, { cwd: ROOT, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
-  const forget = endWithUs(child);
+  const { child, forget } = spawnToEndWithUs(program, args);
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));
   try {
@@ -121,18 +120,22 @@ async function npm(...command) {
  * node_modules. So it is in a group of its own, which a Ctrl-C does not reach, and is ended at once: the next npm ci begins
  * with an empty folder anyway.
  */
-function endWithUs(child) {
+function spawnToEndWithUs(program, args) {
+  let child;
   const stop = (signal) => {
     const leave = () => process.exit(128 + os.signals[signal]);
-    if (child.exitCode !== null || child.signalCode !== null) leave();
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) leave();
     child.once('exit', leave);
     process.kill(-child.pid, 'SIGKILL');
   };
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+  // Listened for before there is a child, or a signal in between would leave it alone at work.
   for (const signal of signals) process.on(signal, stop);
-  return () => {
+  child = spawn(program, args, { cwd: ROOT, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
+  const forget = () => {
     for (const signal of signals) process.off(signal, stop);
   };
+  return { child, forget };
 }
 
 function refused(command, stderr) {

@@ -207,7 +207,7 @@ describe('packages', () => {
 describe('interrupted', () => {
   test('in the middle of the packages: it ends at once, and so does npm, before somebody starts again', async () => {
     const project = newProject({ packages: false });
-    const npm = programs({ npm: 'trap "" INT TERM HUP; echo $$ >npm-pid; while :; do sleep 0.1; done' });
+    const npm = programs({ npm: 'trap "" INT TERM HUP; echo $$ >npm-pid; sleep 10; sleep 10' });
     for (const [signal, code] of [
       ['SIGINT', 130],
       ['SIGTERM', 143],
