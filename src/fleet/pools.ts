@@ -264,11 +264,13 @@ export async function updatePool(
   tenant: Tenant,
   poolName: string,
   { name, isDefault }: { name?: string | undefined; isDefault?: boolean | undefined },
+  named?: string,
 ): Promise<Pool> {
   if (name !== undefined) checkPoolName(name);
   const { keys, by } = tenant;
   const { redis } = tenant.engine.scripts;
   const { pool } = await changePool(tenant, poolName, async (before) => {
+    checkStillNamed(before, named);
     const [holder, defaultPool] = await Promise.all([
       name === undefined ? null : redis.hget(keys.poolNames, name),
       redis.get(keys.defaultPool),
@@ -296,19 +298,33 @@ export async function updatePool(
   return pool;
 }
 
-/** Its number, its IPs and their order stay. Its own name again changes nothing. */
-export const renamePool = (tenant: Tenant, poolName: string, name: string): Promise<Pool> =>
-  updatePool(tenant, poolName, { name });
+/** Who names a pool does not mean the one that somebody else has renamed in the meantime. */
+function checkStillNamed(pool: Pool, named: string | undefined): void {
+  if (named !== undefined && pool.name !== named) {
+    throw notFound(`there is no pool "${named}" in this account`, 'pool');
+  }
+}
+
+/**
+ * Its number, its IPs and their order stay. Its own name again changes nothing.
+ * @param named what it must still be called
+ */
+export const renamePool = (tenant: Tenant, poolName: string, name: string, named?: string): Promise<Pool> =>
+  updatePool(tenant, poolName, { name }, named);
 
 /** Makes a pool the default in the place of the one that was, or leaves the account without one. */
 export const setDefaultPool = (tenant: Tenant, poolName: string, isDefault: boolean): Promise<Pool> =>
   updatePool(tenant, poolName, { isDefault });
 
-/** Its IPs leave it, and from under its hold; they stay on the account. */
-export async function deletePool(tenant: Tenant, poolName: string): Promise<void> {
+/**
+ * Its IPs leave it, and from under its hold; they stay on the account.
+ * @param named what it must still be called
+ */
+export async function deletePool(tenant: Tenant, poolName: string, named?: string): Promise<void> {
   const { keys, by } = tenant;
   const { redis } = tenant.engine.scripts;
   await changePool(tenant, poolName, async (pool, nowMs) => {
+    checkStillNamed(pool, named);
     const because = 'the pool was deleted';
     const wasDefault = (await redis.get(keys.defaultPool)) === pool.id;
     return {

@@ -109,7 +109,7 @@ export function registerPools(app: FastifyInstance, context: Context): void {
       const pool = await poolNamed(tenant, request.params.pool_name);
       if (!pool) throw refuse(null, 'ip pool not found', 404);
       await inWordsOfPools(() =>
-        orGone(refuse(null, 'ip pool not found', 404), () => renamePool(tenant, pool.id, name)),
+        orGone(refuse(null, 'ip pool not found', 404), () => renamePool(tenant, pool.id, name, pool.name)),
       );
       return { name };
     },
@@ -130,7 +130,7 @@ export function registerPools(app: FastifyInstance, context: Context): void {
       const { tenant } = await callerOf(context, request);
       const pool = await poolNamed(tenant, request.params.pool_name);
       if (!pool) throw unlocatable();
-      await orGone(unlocatable(), () => deletePool(tenant, pool.id));
+      await orGone(unlocatable(), () => deletePool(tenant, pool.id, pool.name));
       return reply.code(204).send();
     },
   );

@@ -34,6 +34,25 @@ test('two renames to one name, and two creations: one of each', async () => {
   expect((await ask('GET', '/v3/ips/pools')).body).toHaveLength(3);
 });
 
+test('a name that was given away names nothing: one of many renames, or the deletion, wins', async () => {
+  const { ask } = await account('given-away');
+  await ask('POST', '/v3/ips/pools', { name: 'old' });
+  const renames = times(6, (n) => ask('PUT', '/v3/ips/pools/old', { name: `new ${n}` }));
+  expect(await statuses(renames)).toEqual([200, 404, 404, 404, 404, 404]);
+  for (let n = 0; n < 5; n += 1) {
+    await ask('POST', '/v3/ips/pools', { name: `one ${n}` });
+    const path = `/v3/ips/pools/one ${n}`.replaceAll(' ', '%20');
+    const [renamed, deleted] = await Promise.all([
+      ask('PUT', path, { name: `other ${n}` }),
+      ask('DELETE', path),
+    ]);
+    expect([
+      [200, 404],
+      [404, 204],
+    ]).toContainEqual([renamed.status, deleted.status]);
+  }
+});
+
 test('the 101st pool is refused, also when many are made at once', async () => {
   const { ask } = await account('pools');
   for (let made = 0; made < 95; made += 5) {
