@@ -128,22 +128,31 @@ export type NewIps = Pick<NewIp, 'autoWarmup' | 'parentAssigned' | 'subusers'> &
   count: number;
   /** Take only addresses of these regions; `''` are those of none. Unless said: of all. */
   regions?: readonly string[] | undefined;
+  /** 4: take only IPv4 addresses, for clients that know no others. */
+  family?: 4 | undefined;
 };
 
 /** Takes the addresses that were free longest. All or none. @throws WarmlineError `exhausted` */
 export async function createIps(
   tenant: Tenant,
-  { count, regions, ...given }: NewIps,
+  { count, regions, family, ...given }: NewIps,
 ): Promise<DedicatedIp[]> {
   if (!Number.isInteger(count) || count < 1 || count > MOST_ON_ACCOUNT_AT_ONCE) {
     throw invalid('count', `count is ${count}; it must be from 1 to ${MOST_ON_ACCOUNT_AT_ONCE}`);
   }
   const ips = Array.from({ length: count }, () => ({ ipId: tenant.engine.newId('ip') }));
-  return allocate(tenant, ips, 'provisioning', { given, regions });
+  return allocate(tenant, ips, 'provisioning', { given, queues: queuesOf(regions, family) });
 }
 
-/** How many addresses are free. */
-export const countFree = ({ scripts }: Engine): Promise<number> => scripts.redis.zcard(keys.free);
+/** The queues to take from; none is the queue of all. */
+function queuesOf(regions: readonly string[] | undefined, family: 4 | undefined): string[] {
+  if (!regions) return family ? [keys.freeV4] : [];
+  return regions.map(family ? keys.freeV4In : keys.freeIn);
+}
+
+/** How many addresses are free; with family 4 only IPv4 ones. */
+export const countFree = ({ scripts }: Engine, family?: 4): Promise<number> =>
+  scripts.redis.zcard(family ? keys.freeV4 : keys.free);
 
 /** Puts addresses that the account brings on it at once. All or none. */
 export async function bringIps(
@@ -173,11 +182,11 @@ async function allocate(
   status: Journal['status'],
   {
     given = {},
-    regions,
+    queues = [],
     afterStep,
   }: {
-    given?: Omit<NewIps, 'count' | 'regions'>;
-    regions?: readonly string[] | undefined;
+    given?: Omit<NewIps, 'count' | 'regions' | 'family'>;
+    queues?: readonly string[];
     afterStep?: AfterStep | undefined;
   } = {},
 ): Promise<DedicatedIp[]> {
@@ -194,7 +203,7 @@ async function allocate(
     keys.closed,
     allocationId,
     JSON.stringify(wanted),
-    ...(regions ?? []).map(keys.freeIn),
+    ...queues,
   ])) as [string, ...string[]];
   if (outcome === 'known') throw knownAlready(rest);
   if (outcome === 'exhausted') {
@@ -206,7 +215,7 @@ async function allocate(
   const allIps = () => Promise.all(ips.map(({ ipId }) => loadIp(tenant, ipId)));
   // An earlier attempt of the same request came so far; where it was given up, the next id is tried.
   if (outcome === 'confirm') return allIps();
-  if (outcome === 'undo') return allocate(tenant, ips, status, { given, regions, afterStep });
+  if (outcome === 'undo') return allocate(tenant, ips, status, { given, queues, afterStep });
   await afterStep?.('reserved');
 
   const journal = Journal.parse(JSON.parse(rest[0]!));
@@ -225,7 +234,7 @@ async function createInAccount(
   tenant: Tenant,
   allocationId: string,
   journal: Journal,
-  wishes: Omit<NewIps, 'count' | 'regions'>,
+  wishes: Omit<NewIps, 'count' | 'regions' | 'family'>,
 ): Promise<boolean> {
   const { engine, account, keys: own } = tenant;
   return retryWhenContended(async () => {

@@ -11,9 +11,12 @@ const COMMON = { retryStrategy, connectTimeout: 5_000 } satisfies RedisOptions;
 
 /**
  * For everything but the queue. An unanswered command fails at once when the connection breaks, and after 5 s when it
- * hangs; whoever took counts it as spent, and a change of the fleet is tried again on what is then there.
+ * hangs; whoever took counts it as spent, and whoever changed something looks whether it was done.
  */
 export async function connect(url: string): Promise<Redis> {
+  if (!/^rediss?:\/\//.test(url ?? '')) {
+    throw new Error('no Redis is named; give its URL (example: redis://127.0.0.1:6379)');
+  }
   const redis = new Redis(url, {
     ...COMMON,
     lazyConnect: true,
@@ -23,14 +26,17 @@ export async function connect(url: string): Promise<Redis> {
     commandTimeout: 5_000,
   });
   // A broken connection shows in the command that it fails; without a listener ioredis would print each attempt.
-  redis.on('error', () => {});
+  let cause: Error | undefined;
+  redis.on('error', (error: Error) => {
+    cause = error;
+  });
   try {
     await redis.connect();
   } catch (error) {
     redis.disconnect();
-    throw new Error(
-      `cannot reach Redis at ${hideSecrets(url)}: ${error instanceof Error ? error.message : error}; is it running?`,
-    );
+    // ioredis rejects with "Connection is closed"; why it was closed comes by the event.
+    const { message } = cause ?? (error as Error);
+    throw new Error(`cannot reach Redis at ${hideSecrets(url)} (${message}); is it running?`);
   }
   return redis;
 }

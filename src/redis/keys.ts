@@ -79,6 +79,9 @@ export const inventoryKeys = {
   free: 'warmline:{inventory}:free',
   /** Sorted set: the free addresses of one region (empty: of none) by the same place. */
   freeIn: (region: string) => `warmline:{inventory}:free-in:${region}`,
+  /** Sorted sets: of these the IPv4 addresses alone. */
+  freeV4: 'warmline:{inventory}:free-v4',
+  freeV4In: (region: string) => `warmline:{inventory}:free-v4-in:${region}`,
   /** String, a number: the last place given in that queue. */
   sequence: 'warmline:{inventory}:sequence',
   /** Sorted set: ids of allocations that are under way, by the real time at which they began. */

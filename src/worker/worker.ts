@@ -93,7 +93,8 @@ export async function startWorker({
     async stop() {
       quiet.abort();
       clearInterval(rescheduling);
-      await worker.close();
+      // Without Redis there is nothing to end in order: closing would wait for an answer that cannot come.
+      await worker.close(connection.status !== 'ready');
       await queue.close();
       connection.disconnect();
       log.info('worker stopped');

@@ -119,6 +119,16 @@ describe.each(['SIGTERM', 'SIGINT', 'SIGKILL'] as const)('ended by %s', (signal)
   });
 });
 
+test('when its Redis is killed it says so and ends, and the next start has everything', async () => {
+  const first = await serve();
+  const id = await oneWarmingIp(first);
+  process.kill(redisPid(), 'SIGKILL');
+  expect(await first.ended).toBe(1);
+  expect(first.stderr()).toContain('nothing may be sent without it');
+  const next = await serve();
+  expect((await next.call('GET', `/v1/dedicated-ips/${id}`)).body.status).toBe('warming');
+});
+
 test('a second start on the same data dir says what is wrong, and the first goes on', async () => {
   const first = await serve();
   const second = launch('serve');

@@ -73,3 +73,12 @@ test('an unknown account is named, and nothing is left open', async () => {
     'there is no account "nobody" in this Redis',
   );
 });
+
+test('a sender without a Redis, or with one that is not there, says so in a sentence', async () => {
+  await expect(createSender({ redisUrl: undefined as unknown as string })).rejects.toThrow(
+    'no Redis is named; give its URL (example: redis://127.0.0.1:6379)',
+  );
+  await expect(createSender({ redisUrl: 'redis://:secret@127.0.0.1:1' })).rejects.toThrow(
+    /^cannot reach Redis at redis:\/\/…@127\.0\.0\.1:1 \(.*ECONNREFUSED.*\); is it running\?$/,
+  );
+});

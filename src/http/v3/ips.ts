@@ -91,11 +91,13 @@ export function registerIps(app: FastifyInstance, context: Context): void {
         parentAssigned: user_can_send,
         subusers: found.map(({ id }) => id),
       };
-      const ips = await orNoneLeft(null, 'no IPs remaining', () => createIps(tenant, { count, ...given }));
+      const ips = await orNoneLeft(null, 'no IPs remaining', () =>
+        createIps(tenant, { count, family: 4, ...given }),
+      );
       const names = found.map(({ name }) => name);
       return reply.code(201).send({
         ips: ips.map(({ address }) => ({ ip: address, subusers: names })),
-        remaining_ips: await countFree(engine),
+        remaining_ips: await countFree(engine, 4),
         warmup,
       });
     },
@@ -118,7 +120,9 @@ export function registerIps(app: FastifyInstance, context: Context): void {
     { config: { docs: { summary: 'How many IPs can be added', answers: { 200: RemainingIps } } } },
     async (request) => {
       const { tenant } = await callerOf(context, request);
-      return { results: [{ remaining: await countFree(tenant.engine), period: 'month', price_per_ip: 0 }] };
+      return {
+        results: [{ remaining: await countFree(tenant.engine, 4), period: 'month', price_per_ip: 0 }],
+      };
     },
   );
 

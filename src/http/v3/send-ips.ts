@@ -92,6 +92,7 @@ export function registerSendIps(app: FastifyInstance, context: Context): void {
       const subusers = body.subusers ? await verified(caller, body.subusers) : [];
       const ips = await orNoneLeft('', 'No IPs remaining', () =>
         createIps(caller.tenant, {
+          family: 4,
           count: 1,
           autoWarmup: body.is_auto_warmup,
           parentAssigned: body.is_parent_assigned,

@@ -5,7 +5,7 @@
 -- ARGV[1] id of the allocation
 -- ARGV[2] JSON { account, parentId, by, status, once, ips: [{ ipId, entry? }] }
 --         An `entry` is an address that the account brings; without one the longest free address is taken.
--- ARGV[3..] queues of single regions      warmline:{inventory}:free-in:<region>; none: the queue of all
+-- ARGV[3..] queues of a kind               warmline:{inventory}:free-in:<region>, ...; none: the queue of all
 --         `once`: the request may be repeated, and the allocation with it. One that is under way goes on.
 -- Returns { "ok", journal as JSON }, { "exhausted" } or { "known", address ... }; nothing is reserved then. With `once` also
 --   { "confirm" } or { "undo" }: this allocation ended so before.

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { bringIps } from '../../../src/fleet/inventory.ts';
+import { addToInventory, bringIps } from '../../../src/fleet/inventory.ts';
 import { releaseIp } from '../../../src/fleet/ips.ts';
 import { type Api, type Ask, startApi } from '../support.ts';
 
@@ -440,4 +440,23 @@ test('without reverse DNS an IP is in no pool', async () => {
   expect(
     (await key('POST', '/v3/send_ips/pools', { name: 'p2', ips: ['192.0.2.78'] })).body.errors[0].message,
   ).toBe('unable to verify IPs assignability: 192.0.2.78');
+});
+
+test('an address that this dialect cannot name is never given to it, however long it was free', async () => {
+  await addToInventory(api.engine, { addresses: ['2001:db8:9::1'], region: 'eu' });
+  await addToInventory(api.engine, { addresses: ['198.51.100.90', '198.51.100.91'], region: 'eu' });
+  expect((await ask('GET', '/v3/ips/remaining')).body.results[0].remaining).toBe(2);
+
+  const legacy = await ask('POST', '/v3/ips', { count: 1 });
+  expect(legacy).toMatchObject({ status: 201, body: { ips: [{ ip: '198.51.100.90' }], remaining_ips: 1 } });
+  const sendIp = { is_auto_warmup: false, is_parent_assigned: true, region: 'eu' };
+  expect((await ask('POST', '/v3/send_ips/ips', sendIp)).body.ip).toBe('198.51.100.91');
+  for (const [path, body] of [
+    ['/v3/ips', { count: 1 }],
+    ['/v3/send_ips/ips', sendIp],
+  ] as const) {
+    expect((await ask('POST', path, body)).status).toBe(400);
+  }
+  // The other dialect takes it.
+  expect((await ask('POST', '/v1/dedicated-ips')).body.ipAddress).toBe('2001:db8:9::1');
 });
