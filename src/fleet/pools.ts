@@ -6,7 +6,7 @@ import { packNew, packPublished } from '../redis/hot-record.ts';
 import { type Item, transact } from '../redis/transact.ts';
 import * as decide from '../warmup/decide.ts';
 import { type Ceiling, type DedicatedIp, type Hold, NO_CEILING } from '../warmup/dedicated-ip.ts';
-import { conflict, invalid, notFound } from '../warmup/errors.ts';
+import { conflict, invalid, notFound, WarmlineError } from '../warmup/errors.ts';
 import type { WindowLimits } from '../warmup/quota.ts';
 import { DAY_MS } from '../warmup/units.ts';
 import { addMark, loadIp, loadIps, planOf, retryWhenContended } from './change.ts';
@@ -123,7 +123,10 @@ export async function createPool(
 }
 
 const nameTaken = (name: string) =>
-  conflict(`there is a pool "${name}" already; choose another name`, { reason: 'name_taken' });
+  new WarmlineError('conflict', `there is a pool "${name}" already; choose another name`, {
+    param: 'name',
+    details: { reason: 'name_taken' },
+  });
 
 const tooManyIps = (name: string, count: number) =>
   conflict(`pool "${name}" has ${count} IPs; ${MOST_IPS_PER_POOL} is the most a pool can have`, {

@@ -241,7 +241,7 @@ const cases: Case[] = [
     'a pool of a name that is taken',
     () => pools.createPool(fleet.tenant, { name: 'marketing', warmingShare: 0.5 }),
     'conflict',
-    null,
+    'name',
   ],
   ['an unknown pool', () => pools.getPool(fleet.tenant, 'sales'), 'not_found', 'pool'],
   ['an unknown IP for a pool', () => pools.addIpToPool(fleet.tenant, 'marketing', NOBODY), 'not_found', 'ip'],

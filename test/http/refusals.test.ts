@@ -305,7 +305,7 @@ const ROWS: Row[] = [
   ['65 characters', pool({ name: '💥'.repeat(65) }), 422, V, 'name', /65 characters/],
   ['a leading space', pool({ name: ' Bulk' }), 422, V, 'name', /begins with a space/],
   ['a leading period', pool({ name: '.Bulk' }), 422, V, 'name', /period/],
-  ['a name twice', pool({ name: 'Bulk' }), 409, 'conflict', null, /already/],
+  ['a name twice', pool({ name: 'Bulk' }), 409, 'conflict', 'name', /already/],
   ['a share of 2', pool({ name: 'Two', warmingShare: 2 }), 422, V, 'warmingShare', /0 to 1/],
   [
     'a pool of nobody',

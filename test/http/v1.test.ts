@@ -156,7 +156,7 @@ describe('pools', () => {
     await pool('One');
     const two = await pool('Two');
     expect(
-      refused(await api.ask('PATCH', poolPath(two.id), { name: 'One' }), 409, 'conflict', null).details,
+      refused(await api.ask('PATCH', poolPath(two.id), { name: 'One' }), 409, 'conflict', 'name').details,
     ).toEqual({ reason: 'name_taken' });
     expect(ok(await api.ask('PATCH', poolPath(two.id), { name: 'Two' })).name).toBe('Two');
   });
