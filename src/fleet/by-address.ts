@@ -113,10 +113,6 @@ async function* eachOf(tenant: Tenant, list: string): AsyncGenerator<DedicatedIp
   }
 }
 
-/** How many IPs are on the account. */
-export const countIps = ({ engine, keys }: Tenant): Promise<number> =>
-  engine.scripts.redis.zcard(keys.byAddress);
-
 /** The IPs of addresses, in their order; `null` for one that is not on the account (or no longer: in cooldown). */
 export async function ipsOfAddresses(
   tenant: Tenant,

@@ -13,7 +13,7 @@ import { addMark, loadIp, loadIps, planOf, retryWhenContended } from './change.t
 import { nextNumber, nowOf, type Tenant } from './engine.ts';
 import { checkCeiling, type HoldRequest } from './ips.ts';
 import { MOST_IPS_PER_POOL, Pool } from './pool.ts';
-import { itemFor, recordOf } from './save.ts';
+import { itemFor, recordChange, recordOf } from './save.ts';
 
 const MOST_POOLS = 100;
 
@@ -102,14 +102,14 @@ export async function createPool(
         ['HSET', keys.poolNumbers, number, id],
         ['ZADD', keys.pools, nowMs, id],
         ...(isDefault ? [['SET', keys.defaultPool, id]] : []),
-        changeEntry(tenant, nowMs, {
+        recordChange(tenant, nowMs, {
           what: 'pool',
           from: null,
           to: name,
           because: 'the pool was created',
           by: tenant.by,
         }),
-        ...(isDefault ? [changeEntry(tenant, nowMs, defaultChange(before, id, tenant.by))] : []),
+        ...(isDefault ? [recordChange(tenant, nowMs, defaultChange(before, id, tenant.by))] : []),
       ],
       publish: [],
     };
@@ -144,11 +144,6 @@ const defaultChange = (from: string | null, to: string | null, by: string): deci
 });
 
 const revOf = (raw: string | null) => (raw ? (JSON.parse(raw) as { rev: number }).rev : 0);
-
-function changeEntry({ keys }: Tenant, nowMs: number, change: decide.Change): string[] {
-  const entry = JSON.stringify({ at: new Date(nowMs).toISOString(), ...change });
-  return ['XADD', keys.changes, 'MAXLEN', '~', '100000', '*', 'change', entry];
-}
 
 /** Finds a pool by id or by its exact name; by number, when it is given as one. @throws WarmlineError `not_found` */
 export async function getPool(tenant: Tenant, pool: string | number): Promise<Pool> {
@@ -252,7 +247,7 @@ async function changePool(
       run: [
         ...(wanted.isDeleted ? [] : [['SET', keys.pool(before.id), recordOf(after.rev, after)]]),
         ...(ofAccount ? [['SET', keys.account, JSON.stringify({ rev: counter + 1 })], ...ofAccount.run] : []),
-        ...wanted.changes.map((change) => changeEntry(tenant, nowMs, change)),
+        ...wanted.changes.map((change) => recordChange(tenant, nowMs, change)),
       ],
       publish: [],
     };

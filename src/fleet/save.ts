@@ -4,7 +4,7 @@
  */
 import type { Item } from '../redis/transact.ts';
 import { sortableAddress } from '../warmup/address.ts';
-import { type Decision, nextDueAt } from '../warmup/decide.ts';
+import { type Change, type Decision, nextDueAt } from '../warmup/decide.ts';
 import { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { conflict } from '../warmup/errors.ts';
 import type { Plan } from '../warmup/plan.ts';
@@ -19,6 +19,21 @@ const HISTORY_LENGTH = 20;
 /** In which choices an IP takes part: all of the account and each of its pools, unless it is on its way out. */
 const scopesOf = (ip: DedicatedIp) =>
   ip.status === 'cooldown' || ip.status === 'released' ? [] : ['all', ...ip.pools];
+
+const inStream = ({ keys }: Tenant, entry: string): (string | number)[] => [
+  'XADD',
+  keys.changes,
+  'MAXLEN',
+  '~',
+  STREAM_LENGTH,
+  '*',
+  'change',
+  entry,
+];
+
+/** The command that writes a change of no single IP into the account's stream. */
+export const recordChange = (tenant: Tenant, nowMs: number, change: Change) =>
+  inStream(tenant, JSON.stringify({ at: new Date(nowMs).toISOString(), ...change }));
 
 /** `revision` first, so that the script can read it without parsing the rest. */
 export const recordOf = (rev: number, { rev: _, ...rest }: { rev: number }) =>
@@ -63,8 +78,11 @@ export function itemFor(
       address: ip.address,
       ...change,
     });
-    run.push(['XADD', keys.changes, 'MAXLEN', '~', STREAM_LENGTH, '*', 'change', entry]);
-    run.push(['LPUSH', keys.history(ip.id), entry], ['LTRIM', keys.history(ip.id), 0, HISTORY_LENGTH - 1]);
+    run.push(
+      inStream(tenant, entry),
+      ['LPUSH', keys.history(ip.id), entry],
+      ['LTRIM', keys.history(ip.id), 0, HISTORY_LENGTH - 1],
+    );
   }
 
   const check: Item['check'] = [[keys.ip(ip.id), before?.rev ?? 0]];

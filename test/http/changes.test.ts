@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { replaceEnvironmentKey } from '../../src/fleet/api-keys.ts';
 import { accountKeys } from '../../src/redis/keys.ts';
-import { ADMIN_KEY, type Answer, type Api, DEFAULT_ACCOUNT, startApi } from './support.ts';
+import { ADMIN_KEY, type Api, DEFAULT_ACCOUNT, ok, startApi } from './support.ts';
 
 // The account's stream: whoever reads from the last change that they have seen misses none and sees none twice.
 
@@ -15,10 +15,6 @@ beforeEach(async () => {
   await replaceEnvironmentKey(api.engine, ADMIN_KEY);
 });
 
-const ok = (answer: Answer, status = 200) => {
-  expect(answer.status, JSON.stringify(answer.body)).toBe(status);
-  return answer.body;
-};
 const changes = async (query = '') => ok(await api.ask('GET', `/v1/changes${query}`));
 const bring = async (...addresses: string[]) =>
   ok(await api.ask('POST', '/v1/inventory', { addresses, account: 'default' }), 201).data;

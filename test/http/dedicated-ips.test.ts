@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { replaceEnvironmentKey } from '../../src/fleet/api-keys.ts';
 import { DAY_MS } from '../../src/warmup/units.ts';
-import { ADMIN_KEY, type Answer, type Api, CARD, startApi } from './support.ts';
+import { ADMIN_KEY, type Answer, type Api, CARD, ok, startApi } from './support.ts';
 
 let api: Api;
 beforeAll(async () => {
@@ -14,10 +14,6 @@ beforeEach(async () => {
   await api.ask('POST', '/v1/inventory', { addresses: ['10.123.45.64/29'] });
 });
 
-const ok = (answer: Answer, status = 200) => {
-  expect(answer.status, JSON.stringify(answer.body)).toBe(status);
-  return answer.body;
-};
 const create = async () => ok(await api.ask('POST', '/v1/dedicated-ips'), 201);
 const advance = (body: object) => api.ask('POST', '/v1/test-clock/advance', body);
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { replaceEnvironmentKey } from '../../src/fleet/api-keys.ts';
 import { HOUR_MS } from '../../src/warmup/units.ts';
-import { ADMIN_KEY, type Answer, type Api, startApi } from './support.ts';
+import { ADMIN_KEY, type Api, ok, startApi } from './support.ts';
 
 let api: Api;
 beforeAll(async () => {
@@ -13,10 +13,6 @@ beforeEach(async () => {
   await replaceEnvironmentKey(api.engine, ADMIN_KEY);
 });
 
-const ok = (answer: Answer, status = 200) => {
-  expect(answer.status, JSON.stringify(answer.body)).toBe(status);
-  return answer.body;
-};
 const take = (body: object = {}) => api.ask('POST', '/v1/quota/take', body);
 const refund = (...refunds: object[]) => api.ask('POST', '/v1/quota/refund', { refunds });
 

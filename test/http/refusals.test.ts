@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { replaceEnvironmentKey } from '../../src/fleet/api-keys.ts';
 import { MOST_IPS_PER_POOL } from '../../src/fleet/pool.ts';
-import { ADMIN_KEY, type Answer, type Api, startApi } from './support.ts';
+import { ADMIN_KEY, type Api, ok, startApi } from './support.ts';
 
 // Every mistake an operator makes gets one sentence that names the value and the rule, and changes nothing at all: every key
 // in Redis is compared before and after.
@@ -24,11 +24,6 @@ beforeEach(async () => {
   const pool = ok(await api.ask('POST', '/v1/dedicated-ips/pools', { name: 'Bulk' }), 201).id;
   ids = { warming, cooldown, pool };
 });
-
-const ok = (answer: Answer, status = 200) => {
-  expect(answer.status, JSON.stringify(answer.body)).toBe(status);
-  return answer.body;
-};
 
 type Row = [
   what: string,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ADMIN_KEY, type Answer, type Api, startApi } from './support.ts';
+import { ADMIN_KEY, type Api, ok, startApi } from './support.ts';
 
 // The published page of the v1 dialect, example by example and in its order: each request as its SDK sends it (a content
 // type and no body where there is none), each answer with everything that the page prints.
@@ -14,11 +14,6 @@ afterAll(() => api.stop());
 /** As both SDKs send it. */
 const send = (method: string, path: string, body?: object) =>
   api.askAs(ADMIN_KEY)(method, path, body, { 'content-type': 'application/json' });
-
-const ok = (answer: Answer, status = 200) => {
-  expect(answer.status, JSON.stringify(answer.body)).toBe(status);
-  return answer.body;
-};
 
 const ids = { ip: 'ip_xxxxx', pool: 'pool_xxxxx' };
 

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
+import { expect } from 'vitest';
 import { DEFAULT_ACCOUNT } from '../../src/fleet/accounts.ts';
 import { replaceEnvironmentKey, type Scope } from '../../src/fleet/api-keys.ts';
 import { type ApiOptions, createApi } from '../../src/http/server.ts';
@@ -110,3 +111,9 @@ export async function startApi(
 }
 
 export { DEFAULT_ACCOUNT };
+
+/** The body of an answer that has this status. */
+export function ok(answer: Answer, status = 200): Answer['body'] {
+  expect(answer.status, JSON.stringify(answer.body)).toBe(status);
+  return answer.body;
+}

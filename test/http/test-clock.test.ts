@@ -4,12 +4,7 @@ import { buildPlan, DEFAULT_PLAN } from '../../src/warmup/plan.ts';
 import { projectPlan } from '../../src/warmup/projection.ts';
 import { HOUR_MS } from '../../src/warmup/units.ts';
 import { bookOf } from '../support/fleet.ts';
-import { type Answer, type Api, startApi } from './support.ts';
-
-const ok = (answer: Answer, status = 200) => {
-  expect(answer.status, JSON.stringify(answer.body)).toBe(status);
-  return answer.body;
-};
+import { type Api, ok, startApi } from './support.ts';
 
 describe('without a test clock', () => {
   let api: Api;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { replaceEnvironmentKey } from '../../src/fleet/api-keys.ts';
-import { ADMIN_KEY, type Answer, type Api, startApi } from './support.ts';
+import { ADMIN_KEY, type Answer, type Api, ok, startApi } from './support.ts';
 
 // What the published page does not show and a user of the v1 dialect would miss.
 
@@ -14,10 +14,6 @@ beforeEach(async () => {
   await replaceEnvironmentKey(api.engine, ADMIN_KEY);
 });
 
-const ok = (answer: Answer, status = 200) => {
-  expect(answer.status, JSON.stringify(answer.body)).toBe(status);
-  return answer.body;
-};
 const refused = (answer: Answer, status: number, code: string, param: string | null) => {
   expect(answer.status, JSON.stringify(answer.body)).toBe(status);
   expect(answer.body.error).toMatchObject({ code, param });

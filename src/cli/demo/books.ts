@@ -22,8 +22,6 @@ export type DayRow = {
   overflow: number;
 };
 
-export type Books = ReturnType<typeof openBooks>;
-
 export function openBooks(warming: readonly string[], limitsOn: (warmupDay: number) => Limits) {
   const hours: HourBook[] = [];
   const totals = {
