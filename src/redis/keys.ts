@@ -24,7 +24,7 @@ export function accountKeys(account: AccountRef) {
     hot: (address: string) => `${prefix}hot:${address}`,
     /** Hash: the published send quota, for people and for senders in any language. */
     quota: (address: string) => `${prefix}quota:${address}`,
-    /** Hash of two packed strings: what was sent, the last 48 hours and the last 128 days. */
+    /** Hash of short packed runs: what was sent, the last 48 hours and the last 128 days (layout in `lua/counter.lua`). */
     sent: (ipId: string) => `${prefix}sent:${ipId}`,
     /** Set: receipts credited in the running day. */
     refunded: (ipId: string) => `${prefix}refunded:${ipId}`,

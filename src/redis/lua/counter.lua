@@ -201,26 +201,122 @@ local function charge(c, count)
   c.seq = c.seq + 1
 end
 
--- What was sent is filed by the first take of a new hour: key warmline:{acct}:sent:<ipId>, a hash of two strings of
--- 12-byte entries (from in ms as a double, sends as four bytes): `hours`, the last 48, and `days`, the last 128. A third
--- field, `closed`, is a number: receipts up to this seq credit nothing any more.
-local KEEP_HOURS, KEEP_DAYS = 48, 128
-local function file_entry(key, field, keep, from, used)
-  local old = redis.call('HGET', key, field) or ''
-  local all = old .. struct.pack('<dI4', from, min(used, 4294967295))
-  redis.call('HSET', key, field, string.sub(all, -keep * 12))
+-- What was sent is filed by the first take of a new hour: key warmline:{acct}:sent:<ipId>, a hash of short fields, which
+-- Redis keeps packed while none is longer than 64 bytes (48 hours and 14 days in 256 bytes):
+--   h<from>, d<from>  a run of hours, of days: <from> is where the first begins (ms), each next one begins an hour, 24 hours
+--                     later. The sends of each in 1 to 5 bytes: 7 bits a byte, the lowest first, all but its last byte + 128
+--   closed            a number: receipts up to this seq credit nothing any more
+--   hours, days       as earlier builds filed them, 12 bytes each: from as a double, sends as four bytes. The next filing
+--                     takes them over
+-- A run that is older than the last 48 hours or 128 days is dropped whole.
+local HOURS = { letter = 'h', step = HOUR, keep = 48, older = 'hours' }
+local DAYS = { letter = 'd', step = DAY, keep = 128, older = 'days' }
+local LONGEST_RUN = 60 -- bytes; a sum that grows by a byte later still fits
+local LONGEST_GAP = 16 -- slots without sends, a byte each; a run of its own costs more
+
+local function pack_sends(sends)
+  local packed = ''
+  while sends >= 128 do
+    packed = packed .. string.char(128 + sends % 128)
+    sends = floor(sends / 128)
+  end
+  return packed .. string.char(sends)
 end
+local function unpack_run(packed)
+  local slots, sends, unit = {}, 0, 1
+  for at = 1, #packed do
+    local byte = string.byte(packed, at)
+    sends = sends + byte % 128 * unit
+    unit = unit * 128
+    if byte < 128 then
+      slots[#slots + 1] = sends
+      sends, unit = 0, 1
+    end
+  end
+  return slots
+end
+
+-- The runs of one kind, oldest first, and what an earlier build filed.
+local function runs_of(key, kind)
+  local runs, older, all = {}, '', redis.call('HGETALL', key)
+  for at = 1, #all, 2 do
+    local from = string.match(all[at], '^' .. kind.letter .. '(%d+)$')
+    if from then
+      runs[#runs + 1] = { from = tonumber(from), slots = unpack_run(all[at + 1]), bytes = #all[at + 1] }
+    elseif all[at] == kind.older then
+      older = all[at + 1]
+    end
+  end
+  table.sort(runs, function(a, b) return a.from < b.from end)
+  return runs, older
+end
+
+local function add_to_runs(runs, step, from, sends)
+  local last, bytes = runs[#runs], #pack_sends(sends)
+  local gap = last and (from - last.from) / step - #last.slots
+  if last and gap >= 0 and gap <= LONGEST_GAP and gap % 1 == 0 and last.bytes + gap + bytes <= LONGEST_RUN then
+    for _ = 1, gap do last.slots[#last.slots + 1] = 0 end
+    last.slots[#last.slots + 1] = sends
+    last.bytes, last.changed = last.bytes + gap + bytes, true
+    return
+  end
+  -- Redis's clock went back: this hour was counted before.
+  for _, run in ipairs(runs) do
+    if run.from == from then
+      run.slots[1], run.changed = min(run.slots[1] + sends, 4294967295), true
+      return
+    end
+  end
+  runs[#runs + 1] = { from = from, slots = { sends }, bytes = bytes, changed = true }
+  table.sort(runs, function(a, b) return a.from < b.from end)
+end
+
+local function file_entry(key, kind, from, sends)
+  local runs, older = runs_of(key, kind)
+  for at = 1, #older, 12 do add_to_runs(runs, kind.step, struct.unpack('<dI4', older, at)) end
+  if older ~= '' then redis.call('HDEL', key, kind.older) end
+  add_to_runs(runs, kind.step, from, min(sends, 4294967295))
+  local kept = 0
+  for at = #runs, 1, -1 do
+    local run = runs[at]
+    local field = kind.letter .. string.format('%d', run.from)
+    if kept >= kind.keep then
+      redis.call('HDEL', key, field)
+    elseif run.changed then
+      for slot, count in ipairs(run.slots) do run.slots[slot] = pack_sends(count) end
+      redis.call('HSET', key, field, table.concat(run.slots))
+    end
+    kept = kept + #run.slots
+  end
+end
+
+-- What is filed of one kind, oldest first: { { from, sends } }.
+local function filed(key, kind)
+  local runs, older = runs_of(key, kind)
+  for at = 1, #older, 12 do add_to_runs(runs, kind.step, struct.unpack('<dI4', older, at)) end
+  local entries = {}
+  for _, run in ipairs(runs) do
+    for slot, sends in ipairs(run.slots) do
+      if sends > 0 then entries[#entries + 1] = { run.from + (slot - 1) * kind.step, sends } end
+    end
+  end
+  table.sort(entries, function(a, b) return a[1] < b[1] end)
+  return entries
+end
+
 local function file_past(prefix, id, before, c)
   local key = prefix .. 'sent:' .. id
   if before.hour_from ~= c.hour_from and before.hour_used > 0 then
-    file_entry(key, 'hours', KEEP_HOURS, before.hour_from, before.hour_used)
+    file_entry(key, HOURS, before.hour_from, before.hour_used)
   end
   if before.day_from ~= c.day_from then
-    if before.day_used > 0 then file_entry(key, 'days', KEEP_DAYS, before.day_from, before.day_used) end
+    if before.day_used > 0 then file_entry(key, DAYS, before.day_from, before.day_used) end
     -- Receipts of a day that is over credit nothing any more, not even when the clock steps back into it: `closed` is the
-    -- last seq of that day.
-    redis.call('HSET', key, 'closed', before.seq)
-    redis.call('DEL', prefix .. 'refunded:' .. id)
+    -- last seq of that day. Without a take there is no receipt.
+    if before.seq > 0 then
+      redis.call('HSET', key, 'closed', before.seq)
+      redis.call('DEL', prefix .. 'refunded:' .. id)
+    end
   end
 end
 

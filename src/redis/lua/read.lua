@@ -1,5 +1,14 @@
 -- Reads what a look at one IP needs, in one round trip and at one instant.
 -- KEYS[1] hot record   KEYS[2] what was sent (hash)
--- Returns { now, hot record or false, hours, days }
+-- Returns { now, hot record or false, hours, days }; the last two as entries of 12 bytes, oldest first: from in ms as a
+-- double, sends as four bytes.
 --- @include "now"
-return { engine_now(), redis.call('GET', KEYS[1]), redis.call('HGET', KEYS[2], 'hours'), redis.call('HGET', KEYS[2], 'days') }
+--- @include "counter"
+local function entries(kind)
+  local all, packed = filed(KEYS[2], kind), {}
+  for at = max(1, #all - kind.keep + 1), #all do
+    packed[#packed + 1] = struct.pack('<dI4', all[at][1], min(all[at][2], 4294967295))
+  end
+  return table.concat(packed)
+end
+return { engine_now(), redis.call('GET', KEYS[1]), entries(HOURS), entries(DAYS) }

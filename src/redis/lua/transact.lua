@@ -29,10 +29,9 @@ end
 
 -- What is filed of the hours that overlap a time before the one that is counted.
 local function filed_between(id, from, to)
-  local hours, sum = redis.call('HGET', prefix .. 'sent:' .. id, 'hours') or '', 0
-  for at = 1, #hours, 12 do
-    local hour, used = struct.unpack('<dI4', hours, at)
-    if hour > from - HOUR and hour < to then sum = sum + used end
+  local sum = 0
+  for _, entry in ipairs(filed(prefix .. 'sent:' .. id, HOURS)) do
+    if entry[1] > from - HOUR and entry[1] < to then sum = sum + entry[2] end
   end
   return sum
 end
