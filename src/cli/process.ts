@@ -6,7 +6,6 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { ensureDefaultAccount } from '../fleet/accounts.ts';
 import { replaceEnvironmentKey } from '../fleet/api-keys.ts';
@@ -14,7 +13,8 @@ import { openDatabase } from '../fleet/database.ts';
 import { type Engine, randomId } from '../fleet/engine.ts';
 import { addToInventory } from '../fleet/inventory.ts';
 import { checkServer } from '../redis/check.ts';
-import { connect, hideSecrets } from '../redis/connect.ts';
+import { connect, type RedisConnection } from '../redis/connect.ts';
+import { hideSecrets } from '../redis/node-urls.ts';
 import { createScripts } from '../redis/scripts.ts';
 import { type Config, ConfigError, readConfig } from '../runtime/config.ts';
 import { readRedisJson, startEmbeddedRedis } from '../runtime/embedded-redis.ts';
@@ -98,13 +98,7 @@ async function start(parts: Parts, config: Config, log: Logger, shutdown: Shutdo
 
 /** The Redis of the environment; else one of our own; else the one that `serve` runs in the same data dir. */
 async function findRedis(parts: Parts, config: Config, log: Logger, shutdown: Shutdown): Promise<string> {
-  if (config.redisUrls.length > 1) {
-    throw new Error(
-      `REDIS_URL names ${config.redisUrls.length} nodes; a Redis Cluster is not supported yet, name one Redis`,
-    );
-  }
-  const [url] = config.redisUrls;
-  if (url) return url;
+  if (config.redisUrls.length > 0) return config.redisUrls.join(',');
   if (parts.embedded) {
     const embedded = await startEmbeddedRedis({
       dataDir: config.dataDir,
@@ -124,7 +118,7 @@ async function findRedis(parts: Parts, config: Config, log: Logger, shutdown: Sh
   );
 }
 
-async function connectPatiently(url: string, log: Logger, shutdown: Shutdown): Promise<Redis> {
+async function connectPatiently(url: string, log: Logger, shutdown: Shutdown): Promise<RedisConnection> {
   const deadline = performance.now() + WAIT_FOR_REDIS_MS;
   for (;;) {
     try {
@@ -137,7 +131,7 @@ async function connectPatiently(url: string, log: Logger, shutdown: Shutdown): P
   }
 }
 
-async function examine(redis: Redis, log: Logger): Promise<void> {
+async function examine(redis: RedisConnection, log: Logger): Promise<void> {
   const { fatal, warnings, version } = await checkServer(redis);
   for (const warning of warnings) log.warn({ redis: version }, warning);
   if (fatal.length > 0) throw new Error(fatal.join('; '));

@@ -8,7 +8,7 @@ import type { Decision } from '../warmup/decide.ts';
 import { DedicatedIp, RECORD_VERSION } from '../warmup/dedicated-ip.ts';
 import { notFound, WarmlineError } from '../warmup/errors.ts';
 import { buildPlan, Plan, planDigest } from '../warmup/plan.ts';
-import { type Engine, nowOf, type Tenant } from './engine.ts';
+import { type Engine, nowIn, type Tenant } from './engine.ts';
 import { itemFor } from './save.ts';
 
 /** Changes of one record that meet: each round one of them gets through, so this many may meet at once. */
@@ -117,7 +117,7 @@ export async function changeIp(
   const step = tenant.once?.step(`ip:${ipId}`);
   return retryWhenContended(async () => {
     if (await step?.done()) return loadIp(tenant, ipId);
-    const [before, nowMs] = await Promise.all([loadIp(tenant, ipId), nowOf(tenant.engine)]);
+    const [before, nowMs] = await Promise.all([loadIp(tenant, ipId), nowIn(tenant)]);
     const decision = decide(before, nowMs);
     if (decision.ip === before) return before;
     const plan = decision.plan ?? (await planOf(tenant, decision.ip));

@@ -28,7 +28,8 @@ export const randomId = (kind: string) =>
 /** The next number of the installation, for what clients name by number: pools and accounts share one counter. */
 export const nextNumber = ({ scripts }: Engine): Promise<number> => scripts.redis.incr(directoryKeys.numbers);
 
-export const nowOf = (engine: Engine) => engineNow(engine.scripts);
+/** Engine time for what is no account's own: accounts, API keys, the test clock. */
+export const nowOf = (engine: Engine) => engineNow(engine.scripts, directoryKeys.accounts);
 
 /** A tenant's view of the engine: its keys, and who acts. */
 export type Tenant = {
@@ -47,3 +48,6 @@ export const tenantOf = (engine: Engine, account: AccountRef, by: string): Tenan
   keys: accountKeys(account),
   by,
 });
+
+/** Engine time of an account: that of the Redis where it lives, which decides its quotas. */
+export const nowIn = ({ engine, keys }: Tenant) => engineNow(engine.scripts, keys.account);

@@ -11,7 +11,7 @@ import { create, joinPool, type NewIp } from '../warmup/decide.ts';
 import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { conflict, invalid, WarmlineError } from '../warmup/errors.ts';
 import { loadIp, retryWhenContended } from './change.ts';
-import { type Engine, nowOf, type Tenant, tenantOf } from './engine.ts';
+import { type Engine, nowIn, type Tenant, tenantOf } from './engine.ts';
 import { MOST_IPS_PER_POOL, Pool } from './pool.ts';
 import { itemFor, recordOf } from './save.ts';
 
@@ -242,7 +242,7 @@ async function createInAccount(
     if (engine.repeats && (await engine.scripts.redis.exists(own.ip(journal.ips[0]!.ipId))) === 1)
       return true;
     const [nowMs, defaultPool] = await Promise.all([
-      nowOf(engine),
+      nowIn(tenant),
       engine.scripts.redis.get(own.defaultPool),
     ]);
     const pool = defaultPool ? await loadDefaultPool(tenant, defaultPool) : null;

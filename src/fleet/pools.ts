@@ -10,7 +10,7 @@ import { conflict, invalid, notFound, WarmlineError } from '../warmup/errors.ts'
 import type { WindowLimits } from '../warmup/quota.ts';
 import { DAY_MS } from '../warmup/units.ts';
 import { addMark, loadIp, loadIps, planOf, retryWhenContended } from './change.ts';
-import { nextNumber, nowOf, type Tenant } from './engine.ts';
+import { nextNumber, nowIn, type Tenant } from './engine.ts';
 import { checkCeiling, type HoldRequest } from './ips.ts';
 import { MOST_IPS_PER_POOL, Pool } from './pool.ts';
 import { itemFor, recordChange, recordOf } from './save.ts';
@@ -55,7 +55,7 @@ export async function createPool(
   let number = 0;
   return retryWhenContended(async () => {
     const [nowMs, taken, count, counter, ips] = await Promise.all([
-      nowOf(engine),
+      nowIn(tenant),
       redis.hget(keys.poolNames, name),
       redis.zcard(keys.pools),
       redis.get(keys.account),
@@ -220,7 +220,7 @@ async function changePool(
     if (done) return { pool: await getPool(tenant, poolName), ips: await loadIps(tenant, done) };
     // The account's record first: what is read after it and checked with it has not changed in between.
     const counter = revOf(await engine.scripts.redis.get(keys.account));
-    const [before, nowMs] = await Promise.all([getPool(tenant, poolName), nowOf(engine)]);
+    const [before, nowMs] = await Promise.all([getPool(tenant, poolName), nowIn(tenant)]);
     const wanted = await plan(before, nowMs);
     if (!wanted) return { pool: before, ips: [] };
     const ips = await Promise.all(wanted.members.map((id) => loadIp(tenant, id)));

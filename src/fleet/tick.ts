@@ -8,7 +8,7 @@ import { advance, type Change } from '../warmup/decide.ts';
 import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { eachAccount } from './accounts.ts';
 import { keepPlan, parseIp, planOf, v3Plan } from './change.ts';
-import { type Engine, nowOf, type Tenant, tenantOf } from './engine.ts';
+import { type Engine, nowIn, nowOf, type Tenant, tenantOf } from './engine.ts';
 import { sweepAllocations, sweepReturns } from './inventory.ts';
 import { itemFor } from './save.ts';
 
@@ -61,10 +61,16 @@ export async function tick(engine: Engine, options: TickOptions = {}): Promise<T
   for await (const account of eachAccount(engine, damaged)) {
     if (options.signal?.aborted) return { ...total, more: true };
     const tenant = tenantOf(engine, account, 'engine');
-    const result = await tickAccount(tenant, options);
-    if (index === 0) await sweepReturns(tenant, (id, error) => total.failed.push({ ip: id, error }));
-    add(total, result);
-    total.more ||= result.more;
+    try {
+      const result = await tickAccount(tenant, options);
+      if (index === 0) await sweepReturns(tenant, (id, error) => total.failed.push({ ip: id, error }));
+      add(total, result);
+      total.more ||= result.more;
+    } catch (error) {
+      // In a cluster the Redis of one account may be away while those of the others are there.
+      if (!engine.scripts.isCluster) throw error;
+      damaged(account.id, error);
+    }
   }
   return total;
 }
@@ -76,7 +82,7 @@ async function tickAccount(tenant: Tenant, options: TickOptions): Promise<TickRe
   const divided = (options.shard?.of ?? 1) > 1;
   // A share has to see everything that is due to find its own. Pages that only failed cost no other account its turn.
   while (divided || worked < PAGES_PER_ROUND) {
-    const nowMs = await nowOf(tenant.engine);
+    const nowMs = await nowIn(tenant);
     const due = await redis.zrangebyscore(tenant.keys.due, '-inf', nowMs, 'LIMIT', offset, PAGE);
     const mine = due.filter((id) => inShard(id, options.shard));
     let published = 0;
@@ -152,15 +158,20 @@ export async function tickUntilDone(engine: Engine, options: TickOptions = {}): 
   }
 }
 
-/** How many IPs are due now, over all accounts. */
+/** How many IPs are due now, over all accounts whose Redis answers. */
 export async function countDue(engine: Engine): Promise<number> {
+  const { isCluster } = engine.scripts;
   const nowMs = await nowOf(engine);
   let due = 0;
   for await (const account of eachAccount(engine)) {
-    due += await engine.scripts.redis.zcount(tenantOf(engine, account, 'engine').keys.due, '-inf', nowMs);
+    const tenant = tenantOf(engine, account, 'engine');
+    due += isCluster ? await countIn(tenant).catch(() => 0) : await countIn(tenant, nowMs);
   }
   return due;
 }
+
+const countIn = async (tenant: Tenant, nowMs?: number) =>
+  tenant.engine.scripts.redis.zcount(tenant.keys.due, '-inf', nowMs ?? (await nowIn(tenant)));
 
 /**
  * Makes every IP due that has anything to come. After the clock was set back, what is due lies where the wrong time put it;
@@ -168,9 +179,10 @@ export async function countDue(engine: Engine): Promise<number> {
  */
 export async function lookAtAllAgain(engine: Engine): Promise<void> {
   const { redis } = engine.scripts;
-  const nowMs = await nowOf(engine);
   for await (const account of eachAccount(engine)) {
-    const { due } = tenantOf(engine, account, 'engine').keys;
+    const tenant = tenantOf(engine, account, 'engine');
+    const { due } = tenant.keys;
+    const nowMs = await nowIn(tenant);
     for (;;) {
       const later = await redis.zrangebyscore(due, `(${nowMs}`, '+inf', 'LIMIT', 0, PAGE);
       if (later.length === 0) break;

@@ -180,8 +180,12 @@ function redisIsOut(error: unknown, engine: Engine): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return (
     name === 'MaxRetriesPerRequestError' ||
-    /^(Connection is closed|Stream isn't writeable|Command timed out|Socket closed)/.test(message) ||
-    /^(LOADING|READONLY|MASTERDOWN|BUSY|TRYAGAIN|CLUSTERDOWN|OOM|MISCONF|NOAUTH)\b/.test(message) ||
+    /^(Connection is closed|Stream isn't writeable|Command timed out|Socket closed|Too many Cluster redirections)/.test(
+      message,
+    ) ||
+    /^(LOADING|READONLY|MASTERDOWN|BUSY|TRYAGAIN|CLUSTERDOWN|NOREPLICAS|OOM|MISCONF|NOAUTH)\b/.test(
+      message,
+    ) ||
     ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(code ?? '') ||
     engine.scripts.redis.status !== 'ready'
   );

@@ -1,6 +1,7 @@
 /** Is the process alive, and can it serve? For supervisors and load balancers, so no key is asked for. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import { Cluster } from 'ioredis';
 import { z } from 'zod';
 import type { Engine } from '../fleet/engine.ts';
 import { clockKeys } from '../redis/keys.ts';
@@ -67,16 +68,19 @@ async function inTime(ready: () => Promise<Readiness>): Promise<Readiness> {
 export async function checkReady({ scripts }: Engine): Promise<Readiness> {
   const problems: string[] = [];
   try {
-    const [mode, replication] = await Promise.all([
-      scripts.redis.get(clockKeys.mode),
-      scripts.redis.info('replication'),
+    const { redis } = scripts;
+    const [mode, state] = await Promise.all([
+      redis.get(clockKeys.mode),
+      redis instanceof Cluster ? redis.cluster('INFO') : redis.info('replication'),
     ]);
     const wanted = scripts.testClock ? 'test' : 'real';
     if (mode === null)
       problems.push('the database in Redis is empty or is another one; restart Warmline to open it');
     else if (mode !== wanted)
       problems.push(`the database in Redis runs on a ${mode} clock, this process on a ${wanted} one`);
-    if (/^role:slave/m.test(replication)) problems.push('Redis is a replica now and takes no writes');
+    if (/^role:slave/m.test(state)) problems.push('Redis is a replica now and takes no writes');
+    if (/^cluster_state:fail/m.test(state))
+      problems.push('some slots of the Redis Cluster are served by no node');
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     problems.push(

@@ -8,6 +8,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import type { Engine } from '../fleet/engine.ts';
+import { connectionLike } from '../redis/connect.ts';
 import { RATE_LIMIT_PREFIX } from '../redis/keys.ts';
 import { speaksV3 } from './dialect.ts';
 import { HttpProblem } from './errors.ts';
@@ -22,8 +23,7 @@ const EXEMPT = /^\/v1\/(quota|test-clock)(\/|$)/;
 export async function limitRequests(app: FastifyInstance, engine: Engine, perMinute: number): Promise<void> {
   if (perMinute === 0) return;
   // A connection of its own, which gives up early; no quota is ever debited on it.
-  const redis = engine.scripts.redis.duplicate({
-    lazyConnect: true,
+  const redis = connectionLike(engine.scripts.redis, {
     commandTimeout: ANSWERS_WITHIN_MS,
     connectTimeout: 1_000,
     enableOfflineQueue: false,

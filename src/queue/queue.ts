@@ -1,6 +1,6 @@
 /** The one queue of the worker, in BullMQ: its schedule, and the shares of a large sweep. */
 import { Queue } from 'bullmq';
-import { connectForQueue } from '../redis/connect.ts';
+import { connectForQueue, type RedisConnection } from '../redis/connect.ts';
 import { QUEUE_PREFIX } from '../redis/keys.ts';
 import { SHARE, type Share, shareJobId, TICK } from './jobs.ts';
 
@@ -25,8 +25,9 @@ export type SweepQueue = {
   close(): Promise<void>;
 };
 
-export function openQueue(redisUrl: string): SweepQueue {
-  const connection = connectForQueue(redisUrl);
+/** @param beside the connection of the same process, on which everything but the queue is done */
+export function openQueue(redisUrl: string, beside: RedisConnection): SweepQueue {
+  const connection = connectForQueue(redisUrl, beside);
   const queue = new Queue(QUEUE_NAME, { connection, prefix: QUEUE_PREFIX });
   queue.on('error', () => {}); // a lost connection heals by itself and shows in the call that it fails
   return {

@@ -1,30 +1,53 @@
 /**
- * Connections, each with the settings that its use needs. One that debits quota never sends a command again whose outcome
- * is unknown: ioredis does so by default after a reconnect, and one call would then cost two debits.
+ * Connections, each with the settings that its use needs, to one Redis or to a cluster. One that debits quota never sends a
+ * command again whose outcome is unknown: ioredis does so by default after a reconnect, and one call would then cost two
+ * debits.
  */
-import { Redis, type RedisOptions } from 'ioredis';
+import { once } from 'node:events';
+import { Cluster, type Command, Redis, type RedisOptions } from 'ioredis';
+import { hideSecrets, nodeUrls } from './node-urls.ts';
+
+export type RedisConnection = Redis | Cluster;
+
+/** Settings that a connection to one Redis and those to the nodes of a cluster have in common. */
+type Settings = Omit<RedisOptions, 'replyMapping' | 'himportFieldsets'>;
 
 /** Reconnects quickly and for ever: 50 ms, doubling to 1 s. (ioredis 6 would wait up to 5 s.) */
 const retryStrategy = (times: number) => Math.min(50 * 2 ** Math.min(times, 10), 1000);
 
-const COMMON = { retryStrategy, connectTimeout: 5_000 } satisfies RedisOptions;
+const COMMON = { retryStrategy, connectTimeout: 5_000 } satisfies Settings;
+
+const DEBITING = {
+  ...COMMON,
+  lazyConnect: true,
+  maxRetriesPerRequest: 0,
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  commandTimeout: 5_000,
+} satisfies Settings;
+
+/** A machine that is gone without a word is found by asking the others who serves its slots now. */
+const SLOTS_REFRESH_MS = 5_000;
 
 /**
  * For everything but the queue. An unanswered command fails at once when the connection breaks, and after 5 s when it
  * hangs; whoever took counts it as spent, and whoever changed something looks whether it was done.
+ * @param url one Redis, which may be a node of a cluster, or several nodes between commas
  */
-export async function connect(url: string): Promise<Redis> {
-  if (!/^rediss?:\/\//.test(url ?? '')) {
+export async function connect(url: string): Promise<RedisConnection> {
+  const urls = nodeUrls(url ?? '');
+  if (urls.length === 0 || !urls.every((each) => /^rediss?:\/\//.test(each))) {
     throw new Error('no Redis is named; give its URL (example: redis://127.0.0.1:6379)');
   }
-  const redis = new Redis(url, {
-    ...COMMON,
-    lazyConnect: true,
-    maxRetriesPerRequest: 0,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    commandTimeout: 5_000,
-  });
+  if (urls.length > 1) return connectToCluster(urls);
+  const redis = await connectToOne(urls[0]!);
+  if (!(await isNodeOfCluster(redis))) return redis;
+  redis.disconnect();
+  return connectToCluster(urls);
+}
+
+async function connectToOne(url: string): Promise<Redis> {
+  const redis = new Redis(url, DEBITING);
   // A broken connection shows in the command that it fails; without a listener ioredis would print each attempt.
   let cause: Error | undefined;
   redis.on('error', (error: Error) => {
@@ -41,12 +64,99 @@ export async function connect(url: string): Promise<Redis> {
   return redis;
 }
 
-/** For BullMQ, which retries for ever by itself and must never share a connection that debits. */
-export function connectForQueue(url: string): Redis {
-  const redis = new Redis(url, { ...COMMON, maxRetriesPerRequest: null });
+/** A user who may not ask (an ACL) is believed to have named all nodes, if there are several. */
+const isNodeOfCluster = async (redis: Redis) =>
+  /^cluster_enabled:1/m.test(await redis.info('cluster').catch(() => ''));
+
+async function connectToCluster(urls: readonly string[]): Promise<Cluster> {
+  const cluster = new DebitingCluster(startupNodes(urls), {
+    ...clusterOptions(urls, DEBITING),
+    lazyConnect: true,
+    // What a broken connection left unanswered may have been done, so it is not sent again. What is sent again all the
+    // same was not done: a node that answers MOVED, ASK, TRYAGAIN or CLUSTERDOWN has not begun.
+    retryDelayOnFailover: 0,
+  });
+  let cause: Error | undefined;
+  const remember = (error: Error) => {
+    cause = error;
+  };
+  cluster.on('error', () => {}).on('node error', remember);
+  try {
+    // A cluster that does not serve all its slots closes after it connected, and `connect` would wait on.
+    await Promise.race([
+      cluster.connect(),
+      once(cluster, 'close').then(() => Promise.reject(new Error('some of its slots are served by no node'))),
+    ]);
+  } catch (error) {
+    cluster.disconnect();
+    const { message } = cause ?? (error as Error);
+    const names = hideSecrets(urls.join(','));
+    throw new Error(
+      message.includes('cluster support disabled')
+        ? `${names} names several nodes, but they are no cluster; name the one Redis that is meant`
+        : `cannot reach the Redis Cluster at ${names} (${message}); is it running?`,
+    );
+  }
+  cluster.off('node error', remember);
+  return cluster;
+}
+
+/** While no node is known, ioredis would keep commands until one is; whoever wants to send has to hear it now. */
+class DebitingCluster extends Cluster {
+  override sendCommand(command: Command, ...rest: [stream?: never, node?: never]): unknown {
+    // Its own questions about the cluster are how it becomes ready.
+    if (this.status === 'ready' || command.name === 'cluster') return super.sendCommand(command, ...rest);
+    command.reject(new Error('Connection is closed.'));
+    return command.promise;
+  }
+}
+
+/**
+ * For BullMQ, which retries for ever by itself and must never share a connection that debits.
+ * @param beside the connection of the same process, which has found out whether this is a cluster
+ */
+export function connectForQueue(url: string, beside: RedisConnection): RedisConnection {
+  const options = { ...COMMON, maxRetriesPerRequest: null };
+  const urls = nodeUrls(url);
+  const redis =
+    beside instanceof Cluster
+      ? new Cluster(startupNodes(urls), clusterOptions(urls, options))
+      : new Redis(url, options);
   redis.on('error', () => {});
   return redis;
 }
 
-/** A URL that may be shown: without its password. */
-export const hideSecrets = (url: string) => url.replace(/\/\/[^@/]*@/, '//…@');
+/** One more connection to the same place, not yet connected, with other settings for its commands. */
+export function connectionLike(redis: RedisConnection, options: Settings): RedisConnection {
+  const { enableOfflineQueue = true } = options;
+  return redis instanceof Cluster
+    ? redis.duplicate([], { lazyConnect: true, enableOfflineQueue, redisOptions: options })
+    : redis.duplicate({ ...options, lazyConnect: true });
+}
+
+/** Each Redis that takes writes: the one there is, or the masters of a cluster. */
+export const mastersOf = (redis: RedisConnection): Redis[] =>
+  redis instanceof Cluster ? redis.nodes('master') : [redis];
+
+const startupNodes = (urls: readonly string[]) =>
+  urls.map((url) => {
+    const { hostname, port } = new URL(url);
+    return { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 6379) };
+  });
+
+/** Nodes tell only addresses of each other, so user, password and TLS of the first URL hold for all. */
+function clusterOptions(urls: readonly string[], options: Settings) {
+  const { protocol, username, password } = new URL(urls[0]!);
+  return {
+    clusterRetryStrategy: retryStrategy,
+    slotsRefreshInterval: SLOTS_REFRESH_MS,
+    // Names are looked up by each connection: a certificate is for the name, not for the address.
+    dnsLookup: (host: string, callback: (error: null, address: string) => void) => callback(null, host),
+    redisOptions: {
+      ...options,
+      ...(username ? { username: decodeURIComponent(username) } : {}),
+      ...(password ? { password: decodeURIComponent(password) } : {}),
+      ...(protocol === 'rediss:' ? { tls: {} } : {}),
+    },
+  };
+}

@@ -125,6 +125,9 @@ export const clockKeys = {
   now: 'warmline:{clock}:now',
 };
 
+/** A key that never exists, in the slot of another (`scripts.ts` says what for). */
+export const neverIn = (key: string) => `${key.slice(0, key.indexOf('}') + 1)}:never`;
+
 /** Prefix of BullMQ's keys. The queue has a slot of its own. */
 export const QUEUE_PREFIX = 'warmline:{queue}';
 

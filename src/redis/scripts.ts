@@ -4,13 +4,15 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { Redis } from 'ioredis';
+import { Cluster } from 'ioredis';
+import type { RedisConnection } from './connect.ts';
+import { neverIn } from './keys.ts';
 
 export type ScriptName = keyof typeof KEY_COUNTS;
 
 /** How many KEYS each script has; the rest is ARGV. */
 const KEY_COUNTS = {
-  now: 0,
+  now: 1,
   'take-ip': 1,
   'take-pool': 1,
   refund: 1,
@@ -30,7 +32,9 @@ const KEY_COUNTS = {
 } as const;
 
 export type Scripts = {
-  readonly redis: Redis;
+  readonly redis: RedisConnection;
+  /** Then every account may be in another Redis. */
+  readonly isCluster: boolean;
   readonly testClock: boolean;
   run(name: ScriptName, args: readonly (string | number | Buffer)[]): Promise<unknown>;
   /** As `run`, with strings as buffers: packed records are no text. */
@@ -38,7 +42,11 @@ export type Scripts = {
 };
 
 /** `testClock` puts a stored time in the place of Redis `TIME`: another text, so the ordinary one pays nothing for it. */
-export function createScripts(redis: Redis, { testClock = false }: { testClock?: boolean } = {}): Scripts {
+export function createScripts(
+  redis: RedisConnection,
+  { testClock = false }: { testClock?: boolean } = {},
+): Scripts {
+  const isCluster = redis instanceof Cluster;
   const loaded = new Map<ScriptName, { sha: string; lua: string }>();
 
   const load = (name: ScriptName) => {
@@ -57,7 +65,12 @@ export function createScripts(redis: Redis, { testClock = false }: { testClock?:
     args: readonly (string | number | Buffer)[],
   ) {
     const { sha, lua } = load(name);
-    const rest = [KEY_COUNTS[name], ...args];
+    const keys = KEY_COUNTS[name];
+    // While a slot moves from one node to another, a script would find some of its keys and miss others, in its middle. With
+    // a key beside them that never exists, the cluster says TRYAGAIN before it begins, until the slot has arrived.
+    const rest = isCluster
+      ? [keys + 1, ...args.slice(0, keys), neverIn(String(args[0])), ...args.slice(keys)]
+      : [keys, ...args];
     try {
       return await redis[method]('EVALSHA', sha, ...rest);
     } catch (error) {
@@ -68,14 +81,15 @@ export function createScripts(redis: Redis, { testClock = false }: { testClock?:
 
   return {
     redis,
+    isCluster,
     testClock,
     run: (name, args) => call('call', name, args),
     runBuffer: (name, args) => call('callBuffer', name, args),
   };
 }
 
-/** Engine time in milliseconds. */
-export const engineNow = async (scripts: Scripts) => Number(await scripts.run('now', []));
+/** Engine time in milliseconds, where this key lives: in a cluster every master has a clock of its own. */
+export const engineNow = async (scripts: Scripts, key: string) => Number(await scripts.run('now', [key]));
 
 function source(name: string, testClock: boolean): string {
   if (name === 'now') return `${file(testClock ? 'now-test-clock' : 'now')}return engine_now()\n`;

@@ -6,8 +6,10 @@
  * worker then rests for a while, in which a mistaken clock is usually set right; senders do not notice, since the next
  * days are published.
  */
+import { Cluster, type Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { Engine } from '../fleet/engine.ts';
+import type { RedisConnection } from '../redis/connect.ts';
 
 /** Far more than a slow answer, and far less than anybody's hour. */
 const STEP_MS = 5_000;
@@ -66,10 +68,54 @@ export function watchClock(
   };
 }
 
-/** The clock of Redis in ms, also where a test clock rules the engine. */
-export const redisTime =
-  ({ scripts }: Engine) =>
-  async (): Promise<number> => {
-    const [seconds, micros] = await scripts.redis.time();
-    return Number(seconds) * 1000 + Number(micros) / 1000;
+/**
+ * The same for the clocks that rule an engine: of its one Redis, or of every master of its cluster. A clock is known by the
+ * first slot that it rules, so a replica that takes over with another time is seen as the step that it is for its accounts.
+ */
+export function watchClocks(log: Pick<Logger, 'error' | 'info'>, engine: Engine): () => Promise<ClockCheck> {
+  const { redis } = engine.scripts;
+  const watched = new Map<string, Watch>();
+  return async () => {
+    const checks: Promise<ClockCheck>[] = [];
+    for (const [name, clock] of clocksOf(redis)) {
+      const known = watched.get(name);
+      if (known) known.clock = clock;
+      const watch: Watch = known ?? { clock, check: watchClock(log, () => timeOf(watch.clock)) };
+      watched.set(name, watch);
+      // A master that is away rules nothing; the others must not wait for it.
+      checks.push(redis instanceof Cluster ? watch.check().catch(() => ALL_WELL) : watch.check());
+    }
+    const all = await Promise.all(checks);
+    return {
+      // A step back is what has to be acted on.
+      steppedMs: Math.min(...all.map(({ steppedMs }) => steppedMs)),
+      trusted: all.every(({ trusted }) => trusted),
+    };
   };
+}
+
+type Watch = { clock: Redis; check: () => Promise<ClockCheck> };
+
+const ALL_WELL: ClockCheck = { steppedMs: 0, trusted: true };
+
+function clocksOf(redis: RedisConnection): Map<string, Redis> {
+  if (!(redis instanceof Cluster)) return new Map([['redis', redis]]);
+  const masters = new Map(
+    redis.nodes('master').map((node) => [`${node.options.host}:${node.options.port}`, node]),
+  );
+  const clocks = new Map<string, Redis>();
+  for (const [slot, [nodeKey]] of redis.slots.entries()) {
+    const master = masters.get(nodeKey ?? '');
+    if (!master) continue;
+    clocks.set(`the slots from ${slot}`, master);
+    masters.delete(nodeKey!);
+    if (masters.size === 0) break;
+  }
+  return clocks;
+}
+
+/** The clock of Redis in ms, also where a test clock rules the engine. */
+async function timeOf(redis: Redis): Promise<number> {
+  const [seconds, micros] = await redis.time();
+  return Number(seconds) * 1000 + Number(micros) / 1000;
+}

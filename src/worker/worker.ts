@@ -10,7 +10,7 @@ import { SHARE, Share } from '../queue/jobs.ts';
 import { openQueue, QUEUE_NAME } from '../queue/queue.ts';
 import { connectForQueue } from '../redis/connect.ts';
 import { QUEUE_PREFIX } from '../redis/keys.ts';
-import { redisTime, watchClock } from './clock-watch.ts';
+import { watchClocks } from './clock-watch.ts';
 
 export type RunningWorker = {
   /** Takes no more work, ends what runs between two batches, and lets go of its connections. */
@@ -40,9 +40,9 @@ export async function startWorker({
   rescheduleMs?: number;
 }): Promise<RunningWorker> {
   const quiet = new AbortController();
-  const queue = openQueue(redisUrl);
-  const connection = connectForQueue(redisUrl);
-  const checkClock = watchClock(log, redisTime(engine));
+  const queue = openQueue(redisUrl, engine.scripts.redis);
+  const connection = connectForQueue(redisUrl, engine.scripts.redis);
+  const checkClock = watchClocks(log, engine);
 
   const worker = new Worker(
     QUEUE_NAME,

@@ -3,21 +3,20 @@
  * it most. Nothing is mocked; what is left out is only the queue and the HTTP.
  */
 
-import type { Redis } from 'ioredis';
 import fourteenDay from '../../schedules/fourteen-day.ts';
 import type { WarmupSchedule } from '../../schedules/schedule.ts';
 import sendgridHourly from '../../schedules/sendgrid-hourly.ts';
 import { createAccount, DEFAULT_ACCOUNT, ensureDefaultAccount } from '../../src/fleet/accounts.ts';
 import { openDatabase } from '../../src/fleet/database.ts';
-import { type Engine, randomId, type Tenant, tenantOf } from '../../src/fleet/engine.ts';
+import { type Engine, nowOf, randomId, type Tenant, tenantOf } from '../../src/fleet/engine.ts';
 import { bringIps, createIp } from '../../src/fleet/inventory.ts';
 import { type StartRequest, startWarmup } from '../../src/fleet/ips.ts';
 import { advanceTo } from '../../src/fleet/test-clock.ts';
 import type { TickResult } from '../../src/fleet/tick.ts';
-import { connect } from '../../src/redis/connect.ts';
+import { connect, type RedisConnection } from '../../src/redis/connect.ts';
 import { clockKeys } from '../../src/redis/keys.ts';
 import { createLimiter, type Limiter } from '../../src/redis/limiter.ts';
-import { createScripts, engineNow } from '../../src/redis/scripts.ts';
+import { createScripts } from '../../src/redis/scripts.ts';
 import { createSender, type Sender } from '../../src/sender/index.ts';
 import type { DedicatedIp } from '../../src/warmup/dedicated-ip.ts';
 import type { ScheduleBook } from '../../src/warmup/plan.ts';
@@ -58,7 +57,7 @@ export interface House {
 
 export interface Fleet extends House {
   readonly server: RedisServer;
-  readonly redis: Redis;
+  readonly redis: RedisConnection;
   readonly engine: Engine;
   now(): Promise<number>;
   /** Puts the test clock at an instant, also an earlier one, as if no worker ran. */
@@ -92,7 +91,7 @@ export async function startFleet(
   const { testClock } = await openDatabase(redis, clock === 'real' ? null : clock);
   const closing: (() => unknown)[] = [() => redis.disconnect()];
 
-  const engineOn = (connection: Redis): Engine => ({
+  const engineOn = (connection: RedisConnection): Engine => ({
     scripts: createScripts(connection, { testClock }),
     book,
     cooldownMs,
@@ -134,7 +133,7 @@ export async function startFleet(
   };
 
   let houses = 0;
-  const now = () => engineNow(engine.scripts);
+  const now = () => nowOf(engine);
   return {
     ...houseOf(tenantOf(engine, DEFAULT_ACCOUNT, 'test')),
     server,

@@ -104,7 +104,7 @@ test('on SIGTERM a worker ends what it has begun and leaves the rest due', async
 
 test('jobs that are lost are still due: a tick that is scheduled anew finds them', async () => {
   await manyDue(100);
-  const queue = openQueue(fleet.server.url);
+  const queue = openQueue(fleet.server.url, fleet.redis);
   await queue.schedule(3_600_000); // the next tick is far away, and now even that one is lost
   for (const key of await fleet.redis.keys('warmline:{queue}:*')) await fleet.redis.del(key);
   await queue.close();

@@ -1,7 +1,7 @@
 /** `/v1/dedicated-ips/pools`: names for groups of IPs. Here an IP is in one pool: adding it to another one moves it. */
 import type { FastifyInstance } from 'fastify';
 import { findIpId } from '../../fleet/change.ts';
-import { nowOf, type Tenant } from '../../fleet/engine.ts';
+import { nowIn, type Tenant } from '../../fleet/engine.ts';
 import type { Pool } from '../../fleet/pool.ts';
 import {
   createPool,
@@ -76,7 +76,7 @@ const REMOVE_IP: RouteDocs = {
 };
 
 export function registerPools(app: FastifyInstance, context: Context): void {
-  const { engine, tenantOf } = context;
+  const { tenantOf } = context;
 
   app.post('/v1/dedicated-ips/pools', { config: { docs: CREATE } }, async (request, reply) => {
     const tenant = tenantOf(request);
@@ -86,7 +86,8 @@ export function registerPools(app: FastifyInstance, context: Context): void {
 
   app.get('/v1/dedicated-ips/pools', { config: { docs: LIST } }, async (request) => {
     const { limit, cursor } = parseQuery(PageQuery, request.query);
-    const [pools, nowMs] = await Promise.all([listPools(tenantOf(request)), nowOf(engine)]);
+    const tenant = tenantOf(request);
+    const [pools, nowMs] = await Promise.all([listPools(tenant), nowIn(tenant)]);
     // An account has at most 100 pools, so a page is cut out of all of them.
     const after = cursor === undefined ? null : readCursor(cursor);
     // Of those that were made in the same instant, the number says which came first.
@@ -156,6 +157,6 @@ export function registerPools(app: FastifyInstance, context: Context): void {
 
 /** A pool in full, as every answer about it shows it. */
 export async function wire(tenant: Tenant, pool: Pool) {
-  const [description, nowMs] = await Promise.all([describePool(tenant, pool), nowOf(tenant.engine)]);
+  const [description, nowMs] = await Promise.all([describePool(tenant, pool), nowIn(tenant)]);
   return poolOf(description, nowMs);
 }
