@@ -1,17 +1,26 @@
 /**
- * `REDIS_URL` as a list: one Redis, or nodes of a cluster between commas, as ioredis users write them. A later node may be
- * bare (`redis://:secret@h1:7000,h2:7001`): it has the scheme and the credentials of the first.
+ * `REDIS_URL` as a list: one Redis, or nodes of a cluster between commas, as users of ioredis write them. What a later node
+ * does not say, scheme or credentials, is as the first says it: `redis://:secret@h1:7000,h2:7001,redis://h3:7002`.
  */
 
 /** @returns one URL for each node, each complete; none for a text without any */
 export function nodeUrls(text: string): string[] {
-  const [first, ...others] = text
+  const items = text
     .split(',')
     .map((item) => item.trim())
     .filter((item) => item !== '');
-  if (first === undefined) return [];
-  const before = /^[a-z][a-z0-9+.-]*:\/\/(?:[^/]*@)?/i.exec(first)?.[0] ?? '';
-  return [first, ...others.map((other) => (other.includes('://') ? other : `${before}${other}`))];
+  const first = partsOf(items[0] ?? '');
+  return items.map((item) => {
+    const { scheme, credentials, rest } = partsOf(item);
+    return `${scheme || first.scheme}${credentials || first.credentials}${rest}`;
+  });
+}
+
+function partsOf(item: string) {
+  const [, scheme = '', credentials = '', rest = ''] = /^([a-z][a-z0-9+.-]*:\/\/)?([^/]*@)?(.*)$/is.exec(
+    item,
+  )!;
+  return { scheme, credentials, rest };
 }
 
 /** URLs that may be shown: without passwords. */

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { DateTime, Duration } from 'luxon';
 import { z } from 'zod';
+import { nodeUrls } from '../redis/node-urls.ts';
 
 /**
  * The environment, read once and believed from then on. Whoever deploys learns about every mistake at once, each in one
@@ -137,10 +138,7 @@ const REDIS_EXAMPLE = '(example: redis://:password@10.0.0.5:6379)';
 
 /** What may hold a password is never shown: neither is any part of it, as a comma or slash in it makes parts of one value. */
 function redisUrls(text: string): string[] | Problem {
-  const urls = text
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '');
+  const urls = nodeUrls(text);
   const shown = (url: string) => (text.includes('@') ? '(not shown, as it holds a password)' : `"${url}"`);
   const advice = text.includes('@')
     ? '; special characters in a password are written percent-encoded, a comma as %2C'
@@ -167,6 +165,14 @@ function redisUrls(text: string): string[] | Problem {
   if (urls.length === 0) return new Problem(`"${text}" names no Redis ${REDIS_EXAMPLE}.`);
   if (new Set(urls.map((url) => new URL(url).protocol)).size > 1) {
     return new Problem('the nodes of a cluster are all redis:// or all rediss://, not some of each.');
+  }
+  if (
+    new Set(urls.map((url) => new URL(url)).map(({ username, password }) => `${username}:${password}`)).size >
+    1
+  ) {
+    return new Problem(
+      'the nodes of a cluster all have the same user and password; give them with the first node alone, and write a comma in a password as %2C.',
+    );
   }
   return urls;
 }

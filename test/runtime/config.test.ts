@@ -62,6 +62,18 @@ describe('a configuration', () => {
       { REDIS_URL: 'rediss://a:1, rediss://b:2/0,' },
       { redisUrls: ['rediss://a:1', 'rediss://b:2/0'] },
     ],
+    [
+      'a cluster whose nodes are like the first',
+      { REDIS_URL: 'redis://u:p%2C@a:1, b:2,redis://c:3,[::1]:4' },
+      {
+        redisUrls: [
+          'redis://u:p%2C@a:1',
+          'redis://u:p%2C@b:2',
+          'redis://u:p%2C@c:3',
+          'redis://u:p%2C@[::1]:4',
+        ],
+      },
+    ],
     ['an IPv6 host', { HOST: '[::1]' }, { host: '::1' }],
     ['any host', { HOST: '::' }, { host: '::' }],
     ['a name', { HOST: 'mail-1.example.com' }, { host: 'mail-1.example.com' }],
@@ -129,6 +141,11 @@ describe('a configuration', () => {
       'REDIS_URL',
       'redis://a,rediss://b',
       'the nodes of a cluster are all redis:// or all rediss://, not some of each.',
+    ],
+    [
+      'REDIS_URL',
+      'redis://:one@a,redis://:two@b',
+      'the nodes of a cluster all have the same user and password; give them with the first node alone, and write a comma in a password as %2C.',
     ],
     ['REDIS_URL', ',', '"," names no Redis (example: redis://:password@10.0.0.5:6379).'],
     [
