@@ -2,7 +2,6 @@
  * Who asks, and may they? Asked before anything else of a request is looked at, so that nobody without a key learns which
  * routes, IPs or pools there are.
  */
-import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Account } from '../fleet/accounts.ts';
 import { type ApiKey, noteUse, type Scope, verifyApiKey } from '../fleet/api-keys.ts';
@@ -32,34 +31,49 @@ declare module 'fastify' {
 /** A key that is revoked is refused after a second at the latest, measured from before it was looked up. */
 const REMEMBERED_MS = 900;
 const MOST_REMEMBERED = 10_000;
-const LONGEST_KEY = 512;
+const LONGEST_HEADER = 512;
 /** When a key was used last is known to the minute: people look for keys that nobody uses any more. */
 const NOTED_EVERY_MS = 60_000;
 
-export function requireKeys(app: FastifyInstance, engine: Engine, clock: () => number): void {
-  const verify = rememberBriefly(engine, clock);
-  const note = noteNowAndThen(engine, clock);
-  app.decorateRequest('caller', null);
-  app.addHook('onRequest', async (request) => {
-    const scope = scopeOf(request);
-    if (scope === 'nobody') return;
-    const key = keyOf(request);
-    const caller = key.length > LONGEST_KEY ? null : await verify(key);
-    if (!caller) throw unauthenticated(request, UNKNOWN_KEY);
-    request.caller = caller;
-    note(caller.keyId);
-  });
-}
+export type Door = {
+  /** Lets in who has a key. */
+  requireKeys(app: FastifyInstance): void;
+  /** To be called after the requests are counted, so that a refusal counts too and says how many are left. */
+  requireScopes(app: FastifyInstance): void;
+};
 
-/** To be called after the requests are counted, so that a refusal counts too and says how many are left. */
-export function requireScopes(app: FastifyInstance): void {
-  app.addHook('onRequest', async (request) => {
-    const scope = scopeOf(request);
-    // A route that does not exist is told to every key, whatever it may do.
-    if (scope === 'nobody' || request.is404) return;
-    if (!request.caller) throw unauthenticated(request, NO_KEY);
-    checkScope(request.caller, scope, request);
-  });
+/** One for all routes, so that a key that is known at one of them is known at all. Hooks that wait for nothing make nobody wait. */
+export function createDoor(root: FastifyInstance, engine: Engine, clock: () => number): Door {
+  const callers = rememberBriefly(engine, clock);
+  root.decorateRequest('caller', null);
+  return {
+    requireKeys(app) {
+      app.addHook('onRequest', (request, _reply, done) => {
+        if (scopeOf(request) === 'nobody') return done();
+        const { authorization = '' } = request.headers;
+        const known = callers.known(authorization);
+        if (known) {
+          request.caller = known;
+          return done();
+        }
+        callers.find(authorization, keyOf(request)).then((caller) => {
+          if (!caller) return done(unauthenticated(request, UNKNOWN_KEY));
+          request.caller = caller;
+          done();
+        }, done);
+      });
+    },
+    requireScopes(app) {
+      app.addHook('onRequest', (request, _reply, done) => {
+        const scope = scopeOf(request);
+        // A route that does not exist is told to every key, whatever it may do.
+        if (scope === 'nobody' || request.is404) return done();
+        if (!request.caller) throw unauthenticated(request, NO_KEY);
+        checkScope(request.caller, scope, request);
+        done();
+      });
+    },
+  };
 }
 
 /** Who acted, for the stream of changes. */
@@ -107,24 +121,49 @@ const missingScopeV3 = (route: string, scope: Scope) =>
     ? new HttpProblem(401, 'forbidden', `missing required scope: ${scope}`, {}, '')
     : new HttpProblem(403, 'forbidden', 'access forbidden');
 
-/** Only keys that are good are remembered: a new one must work at once, even if it was tried before. */
+/**
+ * By the whole header, so that a known one costs no hash and no look at its form. Only keys that are good are remembered: a
+ * new one must work at once, even if it was tried before. What is over is dropped soon, since it is a secret.
+ */
 function rememberBriefly(engine: Engine, clock: () => number) {
-  const remembered = new Map<string, { caller: Promise<Caller | null>; untilMs: number }>();
+  type Entry = { caller: Caller | null; looking: Promise<Caller | null>; untilMs: number };
+  const remembered = new Map<string, Entry>();
+  const note = noteNowAndThen(engine, clock);
+  let dropAtMs = 0;
 
-  return async (key: string): Promise<Caller | null> => {
-    const hash = createHash('sha256').update(key).digest('base64');
-    const known = remembered.get(hash);
-    const nowMs = clock();
-    if (known && nowMs < known.untilMs) return known.caller;
-    const caller = lookUp(engine, key);
+  function dropOld(nowMs: number): void {
     if (remembered.size >= MOST_REMEMBERED) remembered.clear();
-    const entry = { caller, untilMs: nowMs + REMEMBERED_MS };
-    remembered.set(hash, entry);
-    const forget = () => {
-      if (remembered.get(hash) === entry) remembered.delete(hash);
-    };
-    caller.then((found) => found ?? forget(), forget);
-    return caller;
+    if (nowMs < dropAtMs) return;
+    dropAtMs = nowMs + REMEMBERED_MS;
+    for (const [header, { untilMs }] of remembered) if (nowMs >= untilMs) remembered.delete(header);
+  }
+
+  async function look(header: string, key: string, entry: Entry): Promise<Caller | null> {
+    try {
+      entry.caller = await lookUp(engine, key);
+    } finally {
+      if (!entry.caller && remembered.get(header) === entry) remembered.delete(header);
+    }
+    if (entry.caller) note(entry.caller.keyId);
+    return entry.caller;
+  }
+
+  return {
+    known(header: string): Caller | null {
+      const entry = remembered.get(header);
+      return entry && clock() < entry.untilMs ? entry.caller : null;
+    },
+    async find(header: string, key: string): Promise<Caller | null> {
+      if (header.length > LONGEST_HEADER) return null;
+      const nowMs = clock();
+      const known = remembered.get(header);
+      if (known && nowMs < known.untilMs) return known.looking;
+      dropOld(nowMs);
+      const entry: Entry = { caller: null, looking: Promise.resolve(null), untilMs: nowMs + REMEMBERED_MS };
+      entry.looking = look(header, key, entry);
+      remembered.set(header, entry);
+      return entry.looking;
+    },
   };
 }
 

@@ -6,11 +6,12 @@ import { createLimiter, type Limiter } from '../redis/limiter.ts';
 import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import type { Counted } from '../wire/v1.ts';
 import { actorOf, type Caller } from './auth.ts';
+import { createReceipts, type Receipts } from './receipts.ts';
 
 export type Context = {
   readonly engine: Engine;
-  /** Signs the receipts of this installation. */
-  readonly receiptSecret: string;
+  /** Signs the receipts of an account, and knows its own again. */
+  receiptsOf(accountId: string): Receipts;
   /** The account of the key. @throws when the route forgot to ask for a key */
   callerOf(request: FastifyRequest): Caller;
   tenantOf(request: FastifyRequest): Tenant;
@@ -50,7 +51,7 @@ export function createContext(engine: Engine, receiptSecret: string): Context {
 
   return {
     engine,
-    receiptSecret,
+    receiptsOf: createReceipts(receiptSecret),
     callerOf,
     tenantOf: (request) => tenantFor(request, callerOf(request).account),
     tenantFor,

@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
 import type { Engine } from '../fleet/engine.ts';
 import { WarmlineError, type WarmlineErrorCode } from '../warmup/errors.ts';
 import { inWordsOfV3, V3Refusal } from '../wire/v3.ts';
@@ -58,14 +59,21 @@ const OF_WARMLINE: Record<WarmlineErrorCode, { status: number; code: ErrorCode }
 
 const TRY_AGAIN_SOON = { 'retry-after': '1' };
 
-export function answerErrors(app: FastifyInstance, engine: Engine): void {
+export function answerErrors(app: FastifyInstance, engine: Engine, log: Logger): void {
   app.setErrorHandler((error, request, reply) => {
     const answer = answerTo(error, request, engine);
     // The sentence of a 503 says all there is to say; what nobody foresaw comes with its stack.
-    if (answer.status === 503) request.log.warn({ because: String(error) }, 'request could not be answered');
-    else if (answer.status >= 500) request.log.error({ err: error }, 'request failed');
+    // By hand: the routes of the hot path have no logger of their own for each request.
+    const requestId = request.id;
+    if (answer.status === 503)
+      log.warn({ requestId, because: String(error) }, 'request could not be answered');
+    else if (answer.status >= 500) log.error({ requestId, err: error }, 'request failed');
     return send(reply, answer);
   });
+}
+
+/** What is asked for and is not there, also by a method that is not. */
+export function answerNotFound(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0] ?? '/';
     const allowed = METHODS.filter((method) => app.findRoute({ method, url: path }) !== null);
@@ -100,7 +108,7 @@ export function send(reply: FastifyReply, answer: Answer): FastifyReply {
     .send(speaksV3(reply.request) ? (answer.v3 ?? bodyOfV3(answer)) : bodyOf(answer));
 }
 
-const bodyOf = ({ code, message, param = null, details = {} }: Answer) => ({
+export const bodyOf = ({ code, message, param = null, details = {} }: Answer) => ({
   error: { code, message, param, details },
 });
 

@@ -23,9 +23,10 @@ const IGNORED = /^\/v1\/(keys|quota|test-clock)(\/|$)/;
 export const heedsIdempotencyKey = (method: string, route: string) =>
   method === 'POST' && !IGNORED.test(route);
 
-export function rememberAnswers(app: FastifyInstance, engine: Engine): void {
-  app.decorateRequest('repeatable', null);
+/** Of all routes, also of those where it stays `null`. */
+export const prepareRepeatable = (app: FastifyInstance) => app.decorateRequest('repeatable', null);
 
+export function rememberAnswers(app: FastifyInstance, engine: Engine): void {
   // Once the body is there, and before anybody acts on it.
   app.addHook('preHandler', async (request, reply) => {
     const key = keyOf(request);

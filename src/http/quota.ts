@@ -1,41 +1,44 @@
-/**
- * The hot path over HTTP, for senders that do not speak Redis: take and refund. A receipt that goes out is signed, and only
- * what comes back with its signature is credited, since a key that may send must not be able to invent refunds.
- */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+/** The hot path over HTTP, for senders that do not speak Redis: take, alone or many at once, and refund; and looks. */
 import type { FastifyInstance } from 'fastify';
 import type { z } from 'zod';
 import { getIp } from '../fleet/ips.ts';
 import { getPool, membersOf } from '../fleet/pools.ts';
-import type { BecauseCode, TakeAnswer } from '../redis/limiter.ts';
-import { invalid } from '../warmup/errors.ts';
-import { instant, parse } from '../wire/parse.ts';
+import type { BecauseCode, TakeAnswer } from '../redis/answer.ts';
+import type { Limiter } from '../redis/limiter.ts';
+import { invalid, WarmlineError } from '../warmup/errors.ts';
+import { parse } from '../wire/parse.ts';
 import {
+  type AskedTake,
   IpQuotaShape,
   ipQuotaOf,
   type PoolQuota,
   PoolQuotaShape,
   REFUND_BODY,
   RefundAnswerShape,
+  readTakes,
   sumOf,
+  TAKE_ANSWER,
   TAKE_BODY,
-  TakeAnswerShape,
-  takeRequestOf,
+  type TakeAnswerShape,
 } from '../wire/quota.ts';
 import type { Context } from './context.ts';
+import { answerTo, bodyOf } from './errors.ts';
 import type { RouteDocs } from './openapi.ts';
+import { textSchemaOf } from './text-schema.ts';
 import { ipNamed } from './v1/named.ts';
 
 const TAKE: RouteDocs = {
   summary: 'Take sends before sending them',
   description:
-    'One send is one recipient. The count may be spread over several IPs of the pool; all or nothing unless `partial`.',
+    'One send is one recipient. The count may be spread over several IPs of the pool; all or nothing unless `partial`. Many takes go in one request as `takes`: each is granted or denied by itself and answered in its place; what is not valid refuses them all, and nothing is taken.',
   id: 'takeQuota',
   body: TAKE_BODY,
-  answers: { 200: TakeAnswerShape },
+  answers: { 200: TAKE_ANSWER },
   refusals: [404],
   example: { pool: 'Transactional', count: 3 },
 };
+/** Addresses, ids and receipts are made of letters that JSON writes as they are. */
+const TAKE_ANSWER_TEXT = textSchemaOf(TAKE_ANSWER, ['ip', 'ipId', 'receipt']);
 const REFUND: RouteDocs = {
   summary: 'Give back what was taken and not sent',
   description:
@@ -56,40 +59,66 @@ const PEEK_POOL: RouteDocs = {
   answers: { 200: PoolQuotaShape },
 };
 
-export function registerQuota(
+/** Asked before every send, so they are registered where no more is done for a request than must be. */
+export function registerTakes(
   app: FastifyInstance,
-  { receiptSecret, callerOf, tenantOf, limiterOf, countedFor }: Context,
+  { engine, receiptsOf, callerOf, limiterOf }: Context,
 ): void {
   const sends = { scope: 'send', quiet: true } as const;
 
-  app.post('/v1/quota/take', { config: { ...sends, docs: TAKE } }, async (request) => {
-    const asked = takeRequestOf(parse(TAKE_BODY, request.body));
-    const { account } = callerOf(request);
-    const sign = signerOf(receiptSecret, account.id);
-    const answer = await limiterOf(account).take(asked);
-    return {
-      ...onTheWire(answer),
-      granted: answer.granted.map((grant) => ({ ...grant, receipt: sign(grant.receipt) })),
-    };
-  });
+  app.post(
+    '/v1/quota/take',
+    { config: { ...sends, docs: TAKE }, schema: { response: { 200: TAKE_ANSWER_TEXT } } },
+    async (request) => {
+      const asked = readTakes(request.body);
+      const { account } = callerOf(request);
+      const limiter = limiterOf(account);
+      const { sign } = receiptsOf(account.id);
+      if (!Array.isArray(asked)) return onTheWire(signed(await limiter.take(asked), sign));
+      const answers = await takeAll(limiter, asked);
+      return {
+        answers: answers.map((answer) =>
+          answer instanceof Error
+            ? bodyOf(answerTo(answer, request, engine))
+            : onTheWire(signed(answer, sign)),
+        ),
+      };
+    },
+  );
 
   app.post('/v1/quota/refund', { config: { ...sends, docs: REFUND } }, async (request) => {
     const { refunds } = parse(REFUND_BODY, request.body);
     const { account } = callerOf(request);
-    const sign = signerOf(receiptSecret, account.id);
-    const verified = refunds.map(({ receipt, count }, index) => {
-      const bare = receipt.slice(0, Math.max(0, receipt.lastIndexOf('.')));
-      if (!same(sign(bare), receipt)) {
+    const { verify } = receiptsOf(account.id);
+    const verified = refunds.map(({ receipt: signed, count }, index) => {
+      const receipt = verify(signed);
+      if (receipt === null) {
         throw invalid(
           `refunds.${index}.receipt`,
           'the receipt was not given to this account; give back the string that a take granted',
         );
       }
-      return { receipt: bare, count };
+      return { receipt, count };
     });
     return limiterOf(account).refund(verified);
   });
+}
 
+/**
+ * All in one turn of the event loop, so that they reach Redis as one script call. What one of them is refused for is its
+ * answer, since the others may have been granted. @throws what befell them all
+ */
+async function takeAll(limiter: Limiter, asked: readonly AskedTake[]): Promise<(TakeAnswer | Error)[]> {
+  const settled = await Promise.allSettled(asked.map(limiter.take));
+  const answers = settled.map((one) => (one.status === 'fulfilled' ? one.value : asError(one.reason)));
+  if (answers.every(isOut)) throw answers[0];
+  return answers;
+}
+
+const asError = (thrown: unknown) => (thrown instanceof Error ? thrown : new Error(String(thrown)));
+const isOut = (answer: unknown) => answer instanceof Error && !(answer instanceof WarmlineError);
+
+export function registerQuotas(app: FastifyInstance, { tenantOf, limiterOf, countedFor }: Context): void {
   app.get<{ Params: { id: string } }>(
     '/v1/dedicated-ips/:id/quota',
     { config: { docs: PEEK_IP } },
@@ -120,27 +149,15 @@ export function registerQuota(
   );
 }
 
-function onTheWire({ because, ...answer }: TakeAnswer): z.output<typeof TakeAnswerShape> {
-  if (!because) return { ...answer, because };
-  const { until } = because;
+/** The limiter made the answer for us alone, so it is written into rather than copied; here and below. */
+function signed(answer: TakeAnswer, sign: (receipt: string) => string): TakeAnswer {
+  for (const grant of answer.granted) grant.receipt = sign(grant.receipt);
+  return answer;
+}
+
+function onTheWire(answer: TakeAnswer): z.output<typeof TakeAnswerShape> {
+  const { because } = answer;
+  if (because?.until) because.until = because.until.replace('.000Z', 'Z');
   // `unreachable` is a word of senders for themselves: whoever answers here has reached Redis.
-  const code = because.code as Exclude<BecauseCode, 'unreachable'>;
-  return { ...answer, because: { ...because, code, until: until && instant(Date.parse(until)) } };
-}
-
-/** Compares in a time that tells nothing about how much of a forged receipt was right. */
-function same(a: string, b: string): boolean {
-  const [left, right] = [Buffer.from(a), Buffer.from(b)];
-  return left.length === right.length && timingSafeEqual(left, right);
-}
-
-/** 128 bits: a forger with a million tries a second would need longer than the universe has been there. */
-const SIGNATURE_BYTES = 16;
-
-/** Bound to the account, so that one cannot hand in what another was granted. */
-function signerOf(secret: string, accountId: string) {
-  return (receipt: string) => {
-    const signature = createHmac('sha256', secret).update(`${accountId}\n${receipt}`).digest();
-    return `${receipt}.${signature.subarray(0, SIGNATURE_BYTES).toString('base64url')}`;
-  };
+  return answer as TakeAnswer & { because: { code: Exclude<BecauseCode, 'unreachable'> } | null };
 }

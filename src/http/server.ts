@@ -1,6 +1,7 @@
 /**
  * The HTTP API. Each room of it is one file that registers its routes; here they get a key at the door, JSON for every
- * error, and one line in the log for each request. The caller listens and closes.
+ * error, and one line in the log for each request. The hot path has an entrance of its own, where nothing is done that a
+ * take does not need: nothing is counted, kept or written about it. The caller listens and closes.
  */
 import { randomUUID } from 'node:crypto';
 import Fastify, {
@@ -13,17 +14,17 @@ import type { Logger } from 'pino';
 import { receiptSecret } from '../fleet/accounts.ts';
 import type { Engine } from '../fleet/engine.ts';
 import { registerAccounts } from './accounts.ts';
-import { requireKeys, requireScopes } from './auth.ts';
+import { createDoor } from './auth.ts';
 import { registerChanges } from './changes.ts';
 import { createContext } from './context.ts';
 import { registerDocs } from './docs.ts';
-import { answerErrors, answerTo, refuseBadHttp, send } from './errors.ts';
+import { answerErrors, answerNotFound, answerTo, refuseBadHttp, send } from './errors.ts';
 import { checkReady, type Readiness, registerHealth } from './health.ts';
-import { rememberAnswers } from './idempotency.ts';
+import { prepareRepeatable, rememberAnswers } from './idempotency.ts';
 import { registerInventory } from './inventory.ts';
 import { registerKeys } from './keys.ts';
 import { collectRoutes, registerOpenApi } from './openapi.ts';
-import { registerQuota } from './quota.ts';
+import { registerQuotas, registerTakes } from './quota.ts';
 import { limitRequests } from './rate-limit.ts';
 import { registerTestClock } from './test-clock.ts';
 import { registerDedicatedIps } from './v1/dedicated-ips.ts';
@@ -63,8 +64,8 @@ export async function createApi({
   rateLimitPerMinute = 0,
   clock = () => performance.now(),
 }: ApiOptions): Promise<FastifyInstance> {
+  // No logger is given here: it would make one of its own for each request, also where nothing is written.
   const app: FastifyInstance = Fastify({
-    loggerInstance: log as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     bodyLimit: BODY_LIMIT,
     routerOptions: { maxParamLength: LONGEST_PARAM, ignoreTrailingSlash: true },
@@ -79,42 +80,63 @@ export async function createApi({
   });
 
   const routes = collectRoutes(app);
-  app.addHook('onRequest', async (request, reply) => {
+  const door = createDoor(app, engine, clock);
+  prepareRepeatable(app);
+  app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
+    done();
   });
-  requireKeys(app, engine, clock);
-  await limitRequests(app, engine, rateLimitPerMinute);
-  requireScopes(app);
-  rememberAnswers(app, engine);
   readJson(app);
-  answerErrors(app, engine);
-  app.addHook('onResponse', async (request, reply) => {
+  answerErrors(app, engine, log);
+
+  const context = createContext(engine, await receiptSecret(engine));
+  await app.register(async (hot) => {
+    door.requireKeys(hot);
+    door.requireScopes(hot);
+    if (log.isLevelEnabled('debug')) logAnswers(hot, log);
+    registerTakes(hot, context);
+  });
+  await app.register(async (rooms) => {
+    rooms.setChildLoggerFactory(
+      (_none, bindings, options) => log.child(bindings, options) as FastifyBaseLogger,
+    );
+    door.requireKeys(rooms);
+    await limitRequests(rooms, engine, rateLimitPerMinute);
+    door.requireScopes(rooms);
+    rememberAnswers(rooms, engine);
+    answerNotFound(rooms);
+    logAnswers(rooms, log);
+    registerOpenApi(rooms, routes);
+    registerDocs(rooms, routes);
+    registerHealth(rooms, ready, workerIsRunning);
+    registerQuotas(rooms, context);
+    registerTestClock(rooms, context);
+    registerInventory(rooms, context);
+    registerAccounts(rooms, context);
+    registerKeys(rooms, context);
+    registerDedicatedIps(rooms, context);
+    registerPools(rooms, context);
+    registerHolds(rooms, context);
+    registerChanges(rooms, context);
+    await rooms.register(async (v3) => registerV3(v3, context));
+  });
+  await app.ready();
+  return app;
+}
+
+function logAnswers(app: FastifyInstance, log: Logger): void {
+  app.addHook('onResponse', (request, reply, done) => {
     const line = {
+      requestId: request.id,
       method: request.method,
       path: request.url.split('?', 1)[0],
       status: reply.statusCode,
       ms: Math.round(reply.elapsedTime),
       account: request.caller?.account.name,
     };
-    request.log[request.routeOptions.config.quiet ? 'debug' : 'info'](line, 'request answered');
+    log[request.routeOptions.config.quiet ? 'debug' : 'info'](line, 'request answered');
+    done();
   });
-
-  const context = createContext(engine, await receiptSecret(engine));
-  registerOpenApi(app, routes);
-  registerDocs(app, routes);
-  registerHealth(app, ready, workerIsRunning);
-  registerQuota(app, context);
-  registerTestClock(app, context);
-  registerInventory(app, context);
-  registerAccounts(app, context);
-  registerKeys(app, context);
-  registerDedicatedIps(app, context);
-  registerPools(app, context);
-  registerHolds(app, context);
-  registerChanges(app, context);
-  await app.register(async (v3) => registerV3(v3, context));
-  await app.ready();
-  return app;
 }
 
 /** The caller's own id if it can be written into a log, so that one id follows a request through all systems. */

@@ -7,55 +7,148 @@ import { invalid } from '../warmup/errors.ts';
 import { STATUSES } from '../warmup/lifecycle.ts';
 import { sendingHold } from '../warmup/progress.ts';
 import { HOUR_MS } from '../warmup/units.ts';
-import { flag, instant, instantOrNull, list, matching, oneOf, text, wholeNumber } from './parse.ts';
+import { ErrorAnswer } from './errors.ts';
+import { flag, instant, instantOrNull, list, matching, oneOf, parse, text, wholeNumber } from './parse.ts';
 import { HoldShape } from './shapes.ts';
 import { type Counted, holdOf } from './v1.ts';
 
 const MOST_SENDS = 1_000_000;
 const MOST_AMONG = 100;
 const MOST_REFUNDS = 1_000;
+const MOST_TAKES = 1_000;
+/** The most IPs that one take is spread over. */
+const WIDEST_TAKE = 128;
+/** Over how many IPs the takes of a batch may be spread together: 100 takes of any count fit, or 1 000 of 12 sends each. */
+const WIDEST_BATCH = 100 * WIDEST_TAKE;
 
 const domain = () => matching(/^[^\s@]{1,253}$/, 'a domain (example: example.com)');
 
-const TakeBody = z
+const Take = z.strictObject({
+  ip: text(100).optional().describe('One IP, by address or id.'),
+  pool: text(200).optional().describe('A pool, by id or name; neither is the default pool, else any IP.'),
+  count: wholeNumber(1, MOST_SENDS).optional().describe('How many sends; 1 unless said.'),
+  partial: flag().optional().describe('Fewer are welcome; otherwise all or nothing.'),
+  among: list(text(100), MOST_AMONG, 'IPs').optional().describe('Only these IPs, by address or id.'),
+  family: z.literal([4, 6], { error: 'must be 4 or 6' }).optional().describe('Only IPv4, or only IPv6.'),
+  // Reserved: what they say is checked, and does not limit anything yet.
+  to: domain().optional().describe("Reserved: the recipient's domain."),
+  provider: text(64).optional().describe('Reserved: the mailbox provider.'),
+  from: domain().optional().describe("Reserved: the sender's domain."),
+  class: oneOf(['transactional', 'bulk']).optional().describe('Reserved: the kind of mail.'),
+  tenant: text().optional().describe('Reserved: whose mail it is.'),
+  attempt: wholeNumber(1, MOST_SENDS).optional().describe('Reserved: which try this is.'),
+  key: text().optional().describe('Reserved: names this take.'),
+});
+type Take = z.output<typeof Take>;
+
+const OneTake = Take.prefault({}).meta({
+  id: 'TakeRequest',
+  description: 'What a sender asks before it sends.',
+});
+const ManyTakes = z
   .strictObject({
-    ip: text(100).optional().describe('One IP, by address or id.'),
-    pool: text(200).optional().describe('A pool, by id or name; neither is the default pool, else any IP.'),
-    count: wholeNumber(1, MOST_SENDS).optional().describe('How many sends; 1 unless said.'),
-    partial: flag().optional().describe('Fewer are welcome; otherwise all or nothing.'),
-    among: list(text(100), MOST_AMONG, 'IPs').optional().describe('Only these IPs, by address or id.'),
-    family: z.literal([4, 6], { error: 'must be 4 or 6' }).optional().describe('Only IPv4, or only IPv6.'),
-    // Reserved: what they say is checked, and does not limit anything yet.
-    to: domain().optional().describe("Reserved: the recipient's domain."),
-    provider: text(64).optional().describe('Reserved: the mailbox provider.'),
-    from: domain().optional().describe("Reserved: the sender's domain."),
-    class: oneOf(['transactional', 'bulk']).optional().describe('Reserved: the kind of mail.'),
-    tenant: text().optional().describe('Reserved: whose mail it is.'),
-    attempt: wholeNumber(1, MOST_SENDS).optional().describe('Reserved: which try this is.'),
-    key: text().optional().describe('Reserved: names this take.'),
+    takes: list(OneTake, MOST_TAKES, 'takes').describe(
+      `Each as it would be asked alone. What is not left to one \`ip\` may be spread over as many IPs as it has sends, at most ${WIDEST_TAKE}; over at most ${WIDEST_BATCH} in all.`,
+    ),
   })
-  .prefault({})
-  .meta({ id: 'TakeRequest', description: 'What a sender asks before it sends.' });
-export const TAKE_BODY = TakeBody;
+  .meta({ id: 'TakeBatchRequest', description: 'Many takes at once.' });
+
+/** One take or many. It describes them; who parses says which of the two it is, so that a mistake is told of that one. */
+export const TAKE_BODY = z.union([OneTake, ManyTakes]);
 
 /** What the limiter is asked, with every address in its one form. */
-export function takeRequestOf({ ip, pool, count, partial, among, family }: z.output<typeof TakeBody>) {
-  if (ip !== undefined && pool !== undefined) throw invalid('pool', 'name an ip or a pool, not both');
+export type AskedTake = ReturnType<typeof takeRequestOf>;
+
+/** @throws WarmlineError `invalid`, and then nothing may be taken */
+export function readTakes(body: unknown): AskedTake | AskedTake[] {
+  if (isObject(body) && Object.hasOwn(body, 'takes')) return readBatch(body);
+  return takeRequestOf(isUsualTake(body) ? body : parse(OneTake, body));
+}
+
+function readBatch(body: Record<string, unknown>): AskedTake[] {
+  const { takes } = isUsualBatch(body) ? body : parse(ManyTakes, body);
+  let width = 0;
+  return takes.map((take, index) => {
+    if (take.ip === undefined) width += Math.min(take.count ?? 1, WIDEST_TAKE);
+    if (width > WIDEST_BATCH) {
+      throw invalid(
+        `takes.${index}`,
+        `the takes of one request may be spread over ${WIDEST_BATCH} IPs in all; ask in several requests, or name the IPs`,
+      );
+    }
+    return takeRequestOf(take, `takes.${index}.`);
+  });
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const isUsualBatch = (body: Record<string, unknown>): body is { takes: Take[] } =>
+  Object.keys(body).length === 1 &&
+  Array.isArray(body.takes) &&
+  body.takes.length >= 1 &&
+  body.takes.length <= MOST_TAKES &&
+  body.takes.every(isUsualTake);
+
+/**
+ * Is this what senders ask all day? Then it need not be shown to the schema, which takes longer than the rest of the request.
+ * Whatever is not, right or wrong, is the schema's to judge: nothing is refused here, and nothing let through that it would
+ * refuse.
+ */
+function isUsualTake(value: unknown): value is Take {
+  if (!isObject(value)) return false;
+  for (const name in value) {
+    const given = value[name];
+    switch (name) {
+      case 'ip':
+        if (!isText(given, 100)) return false;
+        break;
+      case 'pool':
+        if (!isText(given, 200)) return false;
+        break;
+      case 'count':
+        if (!Number.isInteger(given) || (given as number) < 1 || (given as number) > MOST_SENDS) return false;
+        break;
+      case 'partial':
+        if (typeof given !== 'boolean') return false;
+        break;
+      case 'among':
+        if (!Array.isArray(given) || given.length < 1 || given.length > MOST_AMONG) return false;
+        if (!given.every((one) => isText(one, 100))) return false;
+        break;
+      case 'family':
+        if (given !== 4 && given !== 6) return false;
+        break;
+      default:
+        return false;
+    }
+  }
+  return true;
+}
+
+const isText = (value: unknown, most: number) =>
+  typeof value === 'string' && value.length >= 1 && value.length <= most;
+
+function takeRequestOf({ ip, pool, count, partial, among, family }: Take, at = '') {
+  if (ip !== undefined && pool !== undefined) throw invalid(`${at}pool`, 'name an ip or a pool, not both');
   if (ip !== undefined && among !== undefined) {
-    throw invalid('among', 'among narrows the choice of a pool; leave it out when an ip is named');
+    throw invalid(`${at}among`, 'among narrows the choice of a pool; leave it out when an ip is named');
   }
   return {
-    ip: ip === undefined ? undefined : idOrAddress(ip, 'ip'),
+    ip: ip === undefined ? undefined : idOrAddress(ip, `${at}ip`),
     pool,
     count,
     partial,
-    among: among?.map((one, index) => idOrAddress(one, `among.${index}`)),
+    among: among?.map((one, index) => idOrAddress(one, `${at}among.${index}`)),
     family,
   };
 }
 
+/** An IPv4 address that mail can be sent from, in the form in which nearly all come, which is its canonical one. */
+const PLAIN_IPV4 = /^(?:22[0-3]|2[01]\d|1\d\d|[1-9]\d?)(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}$/;
+
 export const idOrAddress = (named: string, param: string) =>
-  named.startsWith('ip_') ? named : canonicalAddress(named, param);
+  named.startsWith('ip_') || PLAIN_IPV4.test(named) ? named : canonicalAddress(named, param);
 
 export const REFUND_BODY = z.strictObject({
   refunds: list(
@@ -129,6 +222,15 @@ export const TakeAnswerShape = z
       },
     ],
   });
+
+/** In the same order: the answer of each take, or why it alone was refused. */
+const TakeAnswersShape = z.strictObject({ answers: z.array(z.union([TakeAnswerShape, ErrorAnswer])) }).meta({
+  id: 'TakeBatchAnswer',
+  description: 'The answer of each take, in the order in which they were asked.',
+});
+
+/** To one take, or to many. */
+export const TAKE_ANSWER = z.union([TakeAnswerShape, TakeAnswersShape]);
 
 export const RefundAnswerShape = z
   .strictObject({ refunded: z.number().int().nonnegative().describe('How many sends were credited.') })
