@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { Cluster } from 'ioredis';
 import type { RedisConnection } from './connect.ts';
 import { neverIn } from './keys.ts';
+import { replicated } from './replicated.ts';
 
 export type ScriptName = keyof typeof KEY_COUNTS;
 
@@ -15,6 +16,8 @@ const KEY_COUNTS = {
   now: 1,
   'take-ip': 1,
   'take-pool': 1,
+  'take-many': 1,
+  lease: 1,
   refund: 1,
   read: 2,
   'page-after': 1,
@@ -31,6 +34,18 @@ const KEY_COUNTS = {
   'request-end': 1,
 } as const;
 
+/** What these have done is told to somebody, or another slot relies on it: not done before a replica has it. */
+const KEPT: ReadonlySet<ScriptName> = new Set([
+  'transact',
+  'inventory-add',
+  'inventory-reserve',
+  'inventory-close',
+  'inventory-give-back',
+  'account-create',
+  'key-create',
+  'key-revoke',
+]);
+
 export type Scripts = {
   readonly redis: RedisConnection;
   /** Then every account may be in another Redis. */
@@ -39,6 +54,8 @@ export type Scripts = {
   run(name: ScriptName, args: readonly (string | number | Buffer)[]): Promise<unknown>;
   /** As `run`, with strings as buffers: packed records are no text. */
   runBuffer(name: ScriptName, args: readonly (string | number | Buffer)[]): Promise<unknown>;
+  /** A script whose reply is one packed string, or nothing. @param keyCount of a script with any number of keys */
+  runPacked(name: ScriptName, args: readonly (string | number)[], keyCount?: number): Promise<Buffer | null>;
 };
 
 /** `testClock` puts a stored time in the place of Redis `TIME`: another text, so the ordinary one pays nothing for it. */
@@ -63,9 +80,9 @@ export function createScripts(
     method: 'call' | 'callBuffer',
     name: ScriptName,
     args: readonly (string | number | Buffer)[],
+    keys: number = KEY_COUNTS[name],
   ) {
     const { sha, lua } = load(name);
-    const keys = KEY_COUNTS[name];
     // While a slot moves from one node to another, a script would find some of its keys and miss others, in its middle. With
     // a key beside them that never exists, the cluster says TRYAGAIN before it begins, until the slot has arrived.
     const rest = isCluster
@@ -83,8 +100,13 @@ export function createScripts(
     redis,
     isCluster,
     testClock,
-    run: (name, args) => call('call', name, args),
+    async run(name, args) {
+      const reply = await call('call', name, args);
+      if (isCluster && KEPT.has(name)) await replicated(redis, String(args[0]));
+      return reply;
+    },
     runBuffer: (name, args) => call('callBuffer', name, args),
+    runPacked: (name, args, keyCount) => call('callBuffer', name, args, keyCount) as Promise<Buffer | null>,
   };
 }
 

@@ -1,0 +1,19 @@
+/**
+ * A single Redis keeps what it has acknowledged in its append-only file. A master of a cluster may die with it, and the
+ * replica that takes over then knows only what has reached it. So whoever has written what must not be lost (an IP, a hold,
+ * a key; never a take, which has no time for it) waits until a replica has it.
+ */
+import { Cluster, Command } from 'ioredis';
+import type { RedisConnection } from './connect.ts';
+
+/** A replica answers within a millisecond or two. Without one it is as good as it can be, and nobody waits for long. */
+const ANSWERS_WITHIN_MS = 200;
+
+/** Waits until a replica has what this connection has written in the slot of a key. */
+export async function replicated(redis: RedisConnection, key: string): Promise<void> {
+  if (!(redis instanceof Cluster)) return;
+  const [nodeKey] = redis.slots[new Command('GET', [key]).getSlot()!] ?? [];
+  const master = redis.nodes('master').find(({ options }) => `${options.host}:${options.port}` === nodeKey);
+  // WAIT is about the connection that it comes on, and that to a node is the one that wrote.
+  await master?.wait(1, ANSWERS_WITHIN_MS).catch(() => {});
+}
