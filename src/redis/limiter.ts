@@ -1,11 +1,14 @@
 /**
- * The hot path: take, peek and refund, one round trip each, on engine time. What is decided is decided in Lua; here the
- * request is turned into arguments and the answer into words.
+ * The hot path: take, peek and refund, on engine time. What is decided is decided in Lua; here a request is checked, turned
+ * into arguments, and the answer into words. Takes of many callers share a call (`coalescer.ts`).
  */
 import { isIPv6 } from 'node:net';
 import { invalid, notFound } from '../warmup/errors.ts';
+import { answerOf, MOST_SENDS_PER_TAKE, ReplyReader, type TakeAnswer } from './answer.ts';
+import { createCoalescer, type Recover } from './coalescer.ts';
 import { unpackHot, unpackSent } from './hot-record.ts';
 import { type AccountRef, accountKeys } from './keys.ts';
+import { parseReceipt } from './receipt.ts';
 import type { Scripts } from './scripts.ts';
 
 export type TakeRequest = {
@@ -22,79 +25,84 @@ export type TakeRequest = {
   family?: 4 | 6 | undefined;
 };
 
-export type BecauseCode =
-  | 'status'
-  | 'hold'
-  | 'unpublished'
-  | 'day'
-  | 'hour'
-  | 'burst'
-  | 'ceiling'
-  | 'count'
-  | 'unreachable';
-
-export type Grant = {
-  ip: string;
-  ipId: string;
-  count: number;
-  /** Names this grant for a refund; empty in a peek. */
-  receipt: string;
-  /** What EHLO should say, if the operator has said. */
-  hostname: string | null;
-  /** The local address to bind when it is not the IP itself. */
-  bind: string | null;
-};
-
-export type TakeAnswer = {
-  allowed: boolean;
-  granted: Grant[];
-  /** Of the limit that binds, in sends; -1 is unlimited. */
-  limit: number;
-  remaining: number;
-  /** The earliest instant at which this same take would succeed if nobody else took; 0 now, `null` never. */
-  retryAfterMs: number | null;
-  resetAfterMs: number;
-  because: null | { code: BecauseCode; scope: null; ipId: string | null; until: string | null };
-};
-
 export type RefundRequest = { receipt: string; count?: number | undefined };
 
-export const MOST_SENDS_PER_TAKE = 1_000_000;
 export const MOST_AMONG = 100;
 
 export type Limiter = ReturnType<typeof createLimiter>;
 
-export function createLimiter(scripts: Scripts, account: AccountRef) {
+export type LimiterOptions = {
+  /** `false`: each take is a call of its own. @default true */
+  coalesce?: boolean;
+  /** What is answered to a take that could not be made; throws what it is rejected with. */
+  recover?: Recover<TakeRequest>;
+};
+
+const rethrow: Recover<TakeRequest> = (_, error) => {
+  throw error;
+};
+
+export function createLimiter(
+  scripts: Scripts,
+  account: AccountRef,
+  { coalesce = true, recover = rethrow }: LimiterOptions = {},
+) {
   const keys = accountKeys(account);
   /** An id is never reused and never changes its address, so this needs no expiry; it is bounded all the same. */
   const addressOfId = new Map<string, string>();
+  const coalescer = createCoalescer<TakeRequest>(scripts, keys, { unknown, recover });
 
-  async function take(request: TakeRequest, peek = false): Promise<TakeAnswer> {
-    const count = checkCount(request.count ?? 1);
-    const flags = [count, request.partial ? 1 : 0, peek ? 1 : 0];
-    if (request.ip !== undefined) return takeFromIp(request.ip, flags, request);
-    // An empty name is a mistake in a program, and must not become the default pool.
-    if (request.pool === '')
-      throw notFound('there is no pool without a name; name one, or leave pool out', 'pool');
-    const among = request.among ? await Promise.all(checkAmong(request.among).map(addressOf)) : [];
-    const reply = (await scripts.run('take-pool', [
-      keys.account,
-      keys.prefix,
-      ...flags,
-      request.pool ?? '',
-      request.family ?? '',
-      ...among,
-    ])) as Reply;
-    if (reply[0] === 'unknown pool') {
-      throw notFound(
-        `there is no pool "${request.pool}" in this account; take by its name or its id`,
-        'pool',
-      );
+  function take(request: TakeRequest): Promise<TakeAnswer> {
+    const { ip, count = 1, pool, family, among } = request;
+    // By far the most: one IP by its IPv4 address, or one pool. The rest is looked at with more leisure.
+    if (
+      coalesce &&
+      Number.isInteger(count) &&
+      count >= 1 &&
+      count <= MOST_SENDS_PER_TAKE &&
+      among === undefined
+    ) {
+      if (ip === undefined) {
+        const oneByOne = pool !== '' && request.partial !== true;
+        if (oneByOne) return coalescer.takeFromPool(pool ?? '', String(family ?? ''), count, request);
+      } else if (pool === undefined && family === undefined && IPV4.test(ip)) {
+        return coalescer.takeFromIp(ip, undefined, count, request);
+      }
     }
-    return answerOf(reply);
+    return takeWithCare(request).catch((error) => recover(request, error));
   }
 
-  async function takeFromIp(ip: string, flags: number[], { family, pool }: TakeRequest): Promise<TakeAnswer> {
+  async function takeWithCare(request: TakeRequest, peek = false): Promise<TakeAnswer> {
+    const count = checkCount(request.count ?? 1);
+    const how = peek ? (request.partial ? 'peek-partial' : 'peek') : request.partial ? 'partial' : '';
+    let reply: Buffer | null;
+    if (request.ip !== undefined) {
+      const { address, id } = await checkIp(request.ip, request);
+      if (coalesce && !peek) return coalescer.takeFromIp(address, id, count, request);
+      reply = await scripts.runPacked('take-ip', [keys.hot(address), count, how, ...(id ? [id] : [])]);
+    } else {
+      // An empty name is a mistake in a program, and must not become the default pool.
+      if (request.pool === '')
+        throw notFound('there is no pool without a name; name one, or leave pool out', 'pool');
+      const among = request.among ? await Promise.all(checkAmong(request.among).map(addressOf)) : [];
+      const { pool = '', family = '' } = request;
+      reply = await scripts.runPacked('take-pool', [
+        keys.account,
+        keys.prefix,
+        count,
+        how,
+        pool,
+        family,
+        ...among,
+      ]);
+    }
+    return reply === null ? unknown(request) : answerOf(new ReplyReader(reply).answer(count), peek);
+  }
+
+  async function checkIp(
+    ip: string,
+    { family, pool }: TakeRequest,
+  ): Promise<{ address: string; id?: string }> {
     if (pool !== undefined) throw invalid('pool', 'name an ip or a pool, not both');
     const address = await addressOf(ip);
     if (family !== undefined && (isIPv6(address) ? 6 : 4) !== family) {
@@ -103,17 +111,19 @@ export function createLimiter(scripts: Scripts, account: AccountRef) {
         `${address} is not an IPv${family} address; leave family out when an ip is named`,
       );
     }
-    const id = ip.startsWith('ip_') ? ip : '';
-    const reply = (await scripts.run('take-ip', [keys.hot(address), keys.prefix, ...flags, id])) as Reply;
-    if (reply[0] !== 'unpublished') return answerOf(reply);
-    return nothingPublished(id || address, address);
+    return ip.startsWith('ip_') ? { address, id: ip } : { address };
   }
 
-  /** There is no hot record: an IP of this account that gives nothing, or none at all. */
-  async function nothingPublished(ip: string, address: string): Promise<TakeAnswer> {
-    const known = ip === address ? await scripts.redis.hget(keys.addresses, address) : ip;
-    if (!known) throw notFound(`there is no IP ${ip} in this account`, 'ip');
+  /** Nothing is published: there is no such pool, an IP of this account that gives nothing, or none at all. */
+  async function unknown(request: TakeRequest): Promise<TakeAnswer> {
+    const { ip, pool } = request;
+    if (ip === undefined) {
+      throw notFound(`there is no pool "${pool}" in this account; take by its name or its id`, 'pool');
+    }
+    const address = await addressOf(ip);
     const holder = await scripts.redis.hget(keys.addresses, address);
+    const known = ip.startsWith('ip_') ? ip : holder;
+    if (!known) throw notFound(`there is no IP ${ip} in this account`, 'ip');
     return {
       allowed: false,
       granted: [],
@@ -169,52 +179,10 @@ export function createLimiter(scripts: Scripts, account: AccountRef) {
   }
 
   return {
-    take: (request: TakeRequest) => take(request),
-    peek: (request: TakeRequest) => take(request, true),
+    take,
+    peek: (request: TakeRequest) => takeWithCare(request, true),
     refund,
     look,
-  };
-}
-
-type Reply = (string | number)[];
-
-/** `ok, now, granted, limit, remaining, retryAt, resetsAt, binds, bindsUntil, ipId`, then six values for each grant. */
-function answerOf(reply: Reply): TakeAnswer {
-  const [, now, granted, limit, remaining, retryAt, resetsAt, binds, bindsUntil, ipId] = reply as [
-    string,
-    ...number[],
-  ];
-  const grants: Grant[] = [];
-  for (let at = 10; at < reply.length; at += 6) {
-    const [ip, count, receipt, id, hostname, bind] = reply.slice(at, at + 6).map(String) as [
-      string,
-      ...string[],
-    ];
-    grants.push({
-      ip,
-      ipId: id!,
-      count: Number(count),
-      receipt: receipt!,
-      hostname: hostname || null,
-      bind: bind || null,
-    });
-  }
-  const nowMs = Number(now);
-  return {
-    allowed: Number(granted) > 0,
-    granted: grants,
-    limit: Number(limit),
-    remaining: Number(remaining),
-    retryAfterMs: Number(retryAt) === -1 ? null : Math.max(0, Number(retryAt) - nowMs),
-    resetAfterMs: Math.max(0, Number(resetsAt) - nowMs),
-    because: binds
-      ? {
-          code: String(binds) as BecauseCode,
-          scope: null,
-          ipId: ipId ? String(ipId) : null,
-          until: Number(bindsUntil) === -1 ? null : new Date(Number(bindsUntil)).toISOString(),
-        }
-      : null,
   };
 }
 
@@ -232,30 +200,8 @@ function checkAmong(among: readonly string[]): readonly string[] {
   return [...new Set(among)];
 }
 
-/** `<ipId>.<dayFromMs>.<hourFromMs>.<count>.<seq>` */
-function parseReceipt(receipt: string) {
-  const match = /^(ip_[0-9a-z]+)\.(\d{1,16})\.(\d{1,16})\.(\d{1,7})\.(\d{1,16})$/.exec(receipt);
-  if (!match)
-    throw invalid(
-      'receipt',
-      `"${receipt.slice(0, 100)}" is no receipt; give back the string that a take granted`,
-    );
-  const [, ipId, dayFromMs, hourFromMs, count, seq] = match as unknown as [
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-  ];
-  return {
-    ipId,
-    dayFromMs: Number(dayFromMs),
-    hourFromMs: Number(hourFromMs),
-    count: Number(count),
-    seq: Number(seq),
-  };
-}
+/** Canonical as it is, whatever stands in it: nothing is published under a number above 255. */
+const IPV4 = /^\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}$/;
 
 /**
  * IPv6 has many spellings and keys have one, RFC 5952. The URL parser of Node knows it, so that a sender needs no library;

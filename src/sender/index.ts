@@ -7,19 +7,16 @@
  * Over quota is an answer and not an error. Whatever is granted counts as sent; what was not sent after all is given back
  * with `refund`.
  */
+
+import type { Grant, TakeAnswer } from '../redis/answer.ts';
 import { connect } from '../redis/connect.ts';
 import { resolveAccount, runsOnTestClock } from '../redis/directory.ts';
-import {
-  createLimiter,
-  type Grant,
-  type RefundRequest,
-  type TakeAnswer,
-  type TakeRequest,
-} from '../redis/limiter.ts';
+import { createLimiter, type RefundRequest, type TakeRequest } from '../redis/limiter.ts';
 import { createScripts } from '../redis/scripts.ts';
 import { WarmlineError } from '../warmup/errors.ts';
 
-export type { BecauseCode, Grant, RefundRequest, TakeAnswer, TakeRequest } from '../redis/limiter.ts';
+export type { BecauseCode, Grant, TakeAnswer } from '../redis/answer.ts';
+export type { RefundRequest, TakeRequest } from '../redis/limiter.ts';
 export { WarmlineError };
 
 export type SenderOptions = {

@@ -1,6 +1,6 @@
 /** One message, several transactions: what the caller of `sendMail` is told. No recipient is lost on the way. */
 import type { MailMessage, NodemailerError, SentMessageInfo } from 'nodemailer';
-import type { Grant } from '../redis/limiter.ts';
+import type { Grant } from '../redis/answer.ts';
 
 /** What one of the granted IPs did. */
 export type SentPart = {

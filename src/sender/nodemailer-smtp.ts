@@ -10,7 +10,7 @@ import type { SMTPPoolOptions } from 'nodemailer/lib/smtp-pool';
 import SMTPPool from 'nodemailer/lib/smtp-pool';
 import type { SMTPSentMessageInfo, SMTPTransportOptions } from 'nodemailer/lib/smtp-transport';
 import SMTPTransport from 'nodemailer/lib/smtp-transport';
-import type { Grant } from '../redis/limiter.ts';
+import type { Grant } from '../redis/answer.ts';
 
 /** What Nodemailer takes for SMTP; `pool: true` keeps connections open, for each IP its own. */
 export type SmtpOptions = SMTPTransportOptions | SMTPPoolOptions | string;

@@ -1,5 +1,6 @@
 /** Takes the sends of one message: so that every recipient leaves from one IP, and all of them are granted or none. */
-import type { Grant, TakeAnswer, TakeRequest } from '../redis/limiter.ts';
+import type { Grant, TakeAnswer } from '../redis/answer.ts';
+import type { TakeRequest } from '../redis/limiter.ts';
 import type { Sender } from './index.ts';
 
 /** Two grants that cannot be made whole are tried again soon: what is left of each IP changes with every take. */

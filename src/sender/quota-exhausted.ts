@@ -1,5 +1,5 @@
 /** What a message fails with when its IPs may not send it and waiting is useless, or would take longer than allowed. */
-import type { BecauseCode, TakeAnswer } from '../redis/limiter.ts';
+import type { BecauseCode, TakeAnswer } from '../redis/answer.ts';
 
 export class QuotaExhausted extends Error {
   override readonly name = 'QuotaExhausted';

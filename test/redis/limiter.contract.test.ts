@@ -5,9 +5,10 @@
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { TakeAnswer } from '../../src/redis/answer.ts';
 import { type HotTexts, unpackHot } from '../../src/redis/hot-record.ts';
 import { accountKeys } from '../../src/redis/keys.ts';
-import { createLimiter, type TakeAnswer } from '../../src/redis/limiter.ts';
+import { createLimiter } from '../../src/redis/limiter.ts';
 import { transact } from '../../src/redis/transact.ts';
 import {
   type CounterState,

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { bringIps } from '../../src/fleet/inventory.ts';
 import { setCeiling, startWarmup } from '../../src/fleet/ips.ts';
 import { addIpToPool, createPool } from '../../src/fleet/pools.ts';
-import type { Grant } from '../../src/redis/limiter.ts';
+import type { Grant } from '../../src/redis/answer.ts';
 import type { Sender } from '../../src/sender/index.ts';
 import {
   QuotaExhausted,

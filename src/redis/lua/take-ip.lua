@@ -1,30 +1,28 @@
 -- Takes sends from one IP, or looks at what a take would get. A denied take writes nothing, so asking never costs quota.
 -- KEYS[1] hot record of the address        warmline:{acct}:hot:<address>
--- ARGV[1] prefix of the account's keys     warmline:{acct}:
--- ARGV[2] count                            sends wanted, 1 to 1 000 000
--- ARGV[3] partial                          1: fewer are welcome; 0: all or nothing
--- ARGV[4] peek                             1: write nothing
--- ARGV[5] id                               the IP that must hold the address, or empty
--- Returns { "unpublished" }, or
---   { "ok", now, granted, limit, remaining, retryAt, resetsAt, binds, bindsUntil, [ address, count, receipt, id, hostname, bind ] }
---   Instants are in ms; limit and remaining -1 for unlimited; retryAt 0 for now, -1 for never; bindsUntil -1 for unknown.
+-- ARGV[1] count                            sends wanted, 1 to 1 000 000
+-- ARGV[2] how                              optional: "partial", fewer are welcome; "peek", write nothing; "peek-partial"
+-- ARGV[3] id                               optional: the IP that must hold the address
+-- Returns nil when nothing is published for that IP, or an answer (fast.lua, answer.lua).
 --- @include "now"
+--- @include "fast"
+local raw, now, count, how, id = redis.call('GET', KEYS[1]), engine_now(), tonumber(ARGV[1]), ARGV[2] or '', ARGV[3]
+if raw and (how == '' or how == 'partial') then
+  local state, answer = take_fast(raw, now, count, 1, id)
+  if state then
+    redis.call('SETRANGE', KEYS[1], 8, state)
+    return answer
+  end
+end
 --- @include "counter"
---- @include "reply"
-local prefix, count, partial, peek = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
-local raw = redis.call('GET', KEYS[1])
+--- @include "answer"
 local c = raw and decode(raw)
-if not c or (ARGV[5] ~= '' and (texts(c)) ~= ARGV[5]) then return { 'unpublished' } end
-local now = engine_now()
-settle_and_file(prefix, c, now)
+if not c or (id and not is_of(c, id)) then return false end
+settle_and_file(c, now)
+local partial, peek = how == 'partial' or how == 'peek-partial', how == 'peek' or how == 'peek-partial'
 local room = read(c)
 local granted = (room >= count and count) or (partial and room) or 0
-if granted == 0 then return denied(now, c, c, count, room_at(c, partial and 1 or count)) end
-if peek then
-  c.day_used, c.hour_used = c.day_used + granted, c.hour_used + granted
-  if c.level ~= FULL then c.level = c.level - granted * SEND_UNITS end
-  return allowed(now, c, granted, count, { grant(c, granted, false) })
-end
-charge(c, granted)
-write_state(prefix, KEYS[1], c)
-return allowed(now, c, granted, count, { grant(c, granted, true) })
+if granted == 0 then return denied(now, c, c, room_at(c, partial and 1 or count)) end
+charge(c, granted, 1)
+if not peek then write_state(string.match(KEYS[1], '^(.-:)hot:'), KEYS[1], c) end
+return allowed(now, c, granted, count, { part(c, granted) })

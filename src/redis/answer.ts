@@ -1,0 +1,198 @@
+/** What a take is answered, and how it is read from the packed replies of the scripts (layout in `lua/answer.lua`). */
+
+export type BecauseCode =
+  | 'status'
+  | 'hold'
+  | 'unpublished'
+  | 'day'
+  | 'hour'
+  | 'burst'
+  | 'ceiling'
+  | 'count'
+  | 'unreachable';
+
+export type Grant = {
+  ip: string;
+  ipId: string;
+  count: number;
+  /** Names this grant for a refund; empty in a peek. */
+  receipt: string;
+  /** What EHLO should say, if the operator has said. */
+  hostname: string | null;
+  /** The local address to bind when it is not the IP itself. */
+  bind: string | null;
+};
+
+export type TakeAnswer = {
+  allowed: boolean;
+  granted: Grant[];
+  /** Of the limit that binds, in sends; -1 is unlimited. */
+  limit: number;
+  remaining: number;
+  /** The earliest instant at which this same take would succeed if nobody else took; 0 now, `null` never. */
+  retryAfterMs: number | null;
+  resetAfterMs: number;
+  because: null | { code: BecauseCode; scope: null; ipId: string | null; until: string | null };
+};
+
+/** An IP as the hot record names it. */
+export type NamedIp = {
+  readonly ip: string;
+  readonly ipId: string;
+  readonly hostname: string | null;
+  readonly bind: string | null;
+};
+
+/** Sends that one IP granted: all that a receipt needs. `seq` is that of the last of its takes. */
+export type Part = { ip: NamedIp; sends: number; dayFromMs: number; hourFromMs: number; seq: number };
+
+/** One reply as it stands, before it is divided among those who asked. */
+export type Verdict = {
+  granted: number;
+  limit: number;
+  remaining: number;
+  retryAfterMs: number | null;
+  resetAfterMs: number;
+  because: BecauseCode | null;
+  untilMs: number | null;
+  /** The IPs that granted; of a denial the one with room soonest, with 0 sends. */
+  parts: Part[];
+};
+
+/** By the BY_ numbers of `lua/counter.lua`. */
+const BECAUSE: readonly (BecauseCode | null)[] = [
+  null,
+  'status',
+  'hold',
+  'day',
+  'hour',
+  'burst',
+  'ceiling',
+  'count',
+];
+
+export const MOST_SENDS_PER_TAKE = 1_000_000;
+
+/** Reads a reply from front to back. */
+export class ReplyReader {
+  #at = 0;
+  readonly #reply: Buffer;
+  constructor(reply: Buffer) {
+    this.#reply = reply;
+  }
+
+  double(): number {
+    const value = this.#reply.readDoubleLE(this.#at);
+    this.#at += 8;
+    return value;
+  }
+
+  /** The sign that stands before what follows: 0 the short answer, -1 nothing is published, else a verdict. */
+  peek(): number {
+    return this.#reply.readDoubleLE(this.#at);
+  }
+
+  /** The answer of `take_fast`: one IP granted all that was asked of it. */
+  whole(sends: number): Verdict {
+    this.#at += 8;
+    const limit = this.double();
+    const remaining = this.double();
+    const resetAfterMs = this.double();
+    const dayFromMs = this.double();
+    const hourFromMs = this.double();
+    const seq = this.double();
+    const parts = [{ ip: this.#ip(this.double()), sends, dayFromMs, hourFromMs, seq }];
+    return {
+      granted: sends,
+      limit,
+      remaining,
+      retryAfterMs: 0,
+      resetAfterMs,
+      because: null,
+      untilMs: null,
+      parts,
+    };
+  }
+
+  verdict(): Verdict {
+    const count = this.double();
+    const because = BECAUSE[this.double()] ?? null;
+    const granted = this.double();
+    const limit = this.double();
+    const remaining = this.double();
+    const resetAfterMs = this.double();
+    const retryAfterMs = this.double();
+    const untilMs = this.double();
+    const parts: Part[] = [];
+    for (let part = 0; part < count; part += 1) {
+      const sends = this.double();
+      const dayFromMs = this.double();
+      const hourFromMs = this.double();
+      const seq = this.double();
+      parts.push({ ip: this.#ip(this.double()), sends, dayFromMs, hourFromMs, seq });
+    }
+    return {
+      granted,
+      limit,
+      remaining,
+      resetAfterMs,
+      retryAfterMs: retryAfterMs === -1 ? null : retryAfterMs,
+      because,
+      untilMs: untilMs === -1 ? null : untilMs,
+      parts,
+    };
+  }
+
+  /** Either form, for one take. */
+  answer(sends: number): Verdict {
+    return this.peek() === 0 ? this.whole(sends) : this.verdict();
+  }
+
+  #ip(length: number): NamedIp {
+    const text = this.#reply.toString('latin1', this.#at, this.#at + length);
+    this.#at += length;
+    return namedIp(text);
+  }
+}
+
+/** The same few texts come again and again: parsed once, and bounded. */
+const namedIps = new Map<string, NamedIp>();
+const MOST_NAMED = 100_000;
+
+function namedIp(text: string): NamedIp {
+  let named = namedIps.get(text);
+  if (!named) {
+    const [ipId = '', ip = '', hostname = '', bind = ''] = Buffer.from(text, 'latin1').toString().split('\n');
+    named = Object.freeze({ ip, ipId, hostname: hostname || null, bind: bind || null });
+    if (namedIps.size >= MOST_NAMED) namedIps.clear();
+    namedIps.set(text, named);
+  }
+  return named;
+}
+
+/** What one take alone is answered. @param peek receipts stay empty */
+export function answerOf(verdict: Verdict, peek = false): TakeAnswer {
+  const { granted, limit, remaining, retryAfterMs, resetAfterMs, because, untilMs, parts } = verdict;
+  return {
+    allowed: granted > 0,
+    granted: granted > 0 ? parts.map((part) => grantOf(part, part.sends, part.seq, peek)) : [],
+    limit,
+    remaining,
+    retryAfterMs,
+    resetAfterMs,
+    because: because && {
+      code: because,
+      scope: null,
+      ipId: parts[0]?.ip.ipId || null,
+      until: untilMs === null ? null : new Date(untilMs).toISOString(),
+    },
+  };
+}
+
+/** `<ipId>.<dayFromMs>.<hourFromMs>.`: the same for all receipts of an IP in an hour. */
+export const receiptHead = ({ ip, dayFromMs, hourFromMs }: Part) => `${ip.ipId}.${dayFromMs}.${hourFromMs}.`;
+
+export function grantOf(part: Part, count: number, seq: number, peek = false): Grant {
+  const { ip, ipId, hostname, bind } = part.ip;
+  return { ip, ipId, count, receipt: peek ? '' : `${receiptHead(part)}${count}.${seq}`, hostname, bind };
+}

@@ -1,0 +1,33 @@
+-- The common take: the day and the hour go on that are being counted, and everything asked for fits. No table, no copy, and
+-- the rest of the arithmetic is not even loaded: half the time of the long way (counter.lua), which answers whatever is not
+-- as common and says what every step means. Both are held against src/warmup/counter.ts.
+-- `sends` in so many `takes`. Returns the new state of the record (bytes 8 to 63) and the answer, or nothing.
+-- The answer, all doubles: 0, limit, remaining, resetAfterMs, dayFrom, hourFrom, seq of the last take, length of the text; the text.
+local function take_fast(raw, now, sends, takes, id)
+  if #raw < 168 then return end
+  local day_from, day_used, hour_from, hour_used, level, at, seq, gate, held_until, from, to, daily, hourly, burst, _, _, _, _, _,
+    edges = struct.unpack('<dddddddddddddddddddd', raw, 9)
+  if now < at or now >= to or day_from ~= from or now >= hour_from + 3600000 or gate == 0 or now < held_until then return end
+  day_used, hour_used = day_used + sends, hour_used + sends
+  local left, limit, resets = math.huge, -1, to
+  if daily >= 0 then left, limit = daily - day_used, daily end
+  if hourly >= 0 and hourly - hour_used < left then
+    left, limit, resets = hourly - hour_used, hourly, math.min(hour_from + 3600000, to)
+  end
+  if burst >= 0 then
+    if hourly < 0 then return end
+    local size = burst * 3600000
+    level = math.min(size, level + math.min(now - at, 3600000) * hourly) - sends * 3600000
+    local tokens = math.floor(level / 3600000)
+    if tokens < left then left, limit, resets = tokens, burst, now + math.ceil((size - level) / hourly) end
+  else
+    level = 9007199254740991
+  end
+  if left < 0 then return end
+  if left == math.huge then left = -1 end
+  local text_at = 169 + edges * 8
+  if id and string.sub(raw, text_at, text_at + #id) ~= id .. '\n' then return end
+  seq = seq + takes
+  return struct.pack('<ddddddd', day_from, day_used, hour_from, hour_used, level, now, seq),
+    struct.pack('<dddddddd', 0, limit, left, resets - now, day_from, hour_from, seq, #raw - text_at + 1) .. string.sub(raw, text_at)
+end

@@ -1,0 +1,97 @@
+-- The takes of many callers at once, as if each had come by itself, in the order in which they are named here.
+-- KEYS[1] marks the slot                   warmline:{acct}:account
+-- KEYS[2..] hot records, each once         warmline:{acct}:hot:<address>
+-- ARGV[1] prefix of the account's keys     warmline:{acct}:
+-- ARGV[2] how many hot records
+-- ARGV[3..] for each hot record what is taken: a number of takes of one send each, or
+--   "<takes> <sends> <run>,<run>,... <id>" the sums; runs of equal takes, <takes>x<count>, with a p behind: partial;
+--                                          optional: the IP that must hold the address
+-- then groups of 3 for pools: "<takes>x<count>", the pool, the family as in take-pool.lua
+-- Returns one string: for each hot record, in its order,
+--   the answer of take_fast (fast.lua), when all that was asked for it was granted; else
+--   an answer (answer.lua) for each of its runs, with the sum granted: whole takes, from the first on, and of a partial
+--   run the rest to the take after them; one double of -1: nothing is published for it
+-- and for each pool: the number of answers that follow, as a double (-1: there is no such pool). Of takes of one send an
+--   answer is for as many as it granted, and one that granted nothing for all that are left; of others each has its own.
+--- @include "now"
+--- @include "fast"
+local prefix, ips, now = ARGV[1], tonumber(ARGV[2]), engine_now()
+local replies, slow, groups_at = {}, {}, ips + 3
+if ips > 0 then
+  local writes = {}
+  for i, raw in ipairs(redis.call('MGET', unpack(KEYS, 2, ips + 1))) do
+    local takes, state, id = tonumber(ARGV[i + 2]), nil, nil
+    local sends = takes
+    if not takes then
+      local a, b, c = string.match(ARGV[i + 2], '^(%d+) (%d+) %S+ ?(%S*)$')
+      takes, sends, id = tonumber(a), tonumber(b), c ~= '' and c
+    end
+    if raw then state, replies[i] = take_fast(raw, now, sends, takes, id) end
+    if state then
+      writes[#writes + 1] = KEYS[i + 1]
+      writes[#writes + 1] = string.sub(raw, 1, 8) .. state .. string.sub(raw, 65)
+    else
+      slow[#slow + 1], replies[i] = i, raw or ''
+    end
+  end
+  if #writes > 0 then redis.call('MSET', unpack(writes)) end
+end
+if #slow == 0 and not ARGV[groups_at] then return table.concat(replies) end
+
+--- @include "counter"
+--- @include "answer"
+--- @include "routing"
+for _, i in ipairs(slow) do
+  local c, runs, id, parts = decode(replies[i]), ARGV[i + 2] .. 'x1', '', {}
+  if not tonumber(ARGV[i + 2]) then runs, id = string.match(ARGV[i + 2], '^%d+ %d+ (%S+) ?(%S*)$') end
+  if not c or (id ~= '' and not is_of(c, id)) then
+    parts[1] = struct.pack('<d', -1)
+  else
+    settle_and_file(c, now)
+    local charged = false
+    for takes, count, partial in string.gmatch(runs, '(%d+)x(%d+)(p?)') do
+      takes, count, partial = tonumber(takes), tonumber(count), partial == 'p'
+      local room, wanted = read(c), takes * count
+      local granted = min(room, wanted)
+      if not partial then granted = floor(granted / count) * count end
+      if granted > 0 then
+        charge(c, granted, ceil(granted / count))
+        charged = true
+      end
+      if granted == wanted then
+        parts[#parts + 1] = allowed(now, c, granted, wanted, { part(c, granted) })
+      else
+        -- Those that come too short read why, and when there is room for one of them.
+        local _, binds, limit, remaining, resets = read(c)
+        local retry_at = room_at(c, partial and 1 or count)
+        if binds == NOTHING or (not retry_at and binds ~= BY_STATUS and binds ~= BY_HOLD) then binds = BY_COUNT end
+        parts[#parts + 1] = answer(now, binds, granted, limit, remaining, resets, retry_at, until_of(c, binds, retry_at), { part(c, granted) })
+      end
+    end
+    if charged then write_state(prefix, KEYS[i + 1], c) end
+  end
+  replies[i] = table.concat(parts)
+end
+if not ARGV[groups_at] then return table.concat(replies) end
+
+--- @include "pool"
+for at = groups_at, #ARGV, 3 do
+  local takes, count = string.match(ARGV[at], '^(%d+)x(%d+)$')
+  takes, count = tonumber(takes), tonumber(count)
+  local scope, family = scope_of(ARGV[at + 1]), ARGV[at + 2]
+  if not scope then
+    replies[#replies + 1] = struct.pack('<d', -1)
+  elseif count == 1 and not gate_of(scope) then
+    local charged, given = take_singles(scope, takes, family)
+    replies[#replies + 1] = struct.pack('<d', #charged + (given < takes and 1 or 0))
+    for _, one in ipairs(charged) do
+      replies[#replies + 1] = allowed(now, one.c, one.count, one.count, { part(one.c, one.count) })
+    end
+    -- What denies the rest is what denies one more.
+    if given < takes then replies[#replies + 1] = take_from_pool(scope, 1, false, false, family) end
+  else
+    replies[#replies + 1] = struct.pack('<d', takes)
+    for _ = 1, takes do replies[#replies + 1] = take_from_pool(scope, count, false, false, family) end
+  end
+end
+return table.concat(replies)
