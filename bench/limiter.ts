@@ -1,67 +1,165 @@
-/**
- * How dear is a take? Against a script that does nothing on the same connection, in the same round: the client library,
- * the socket and Redis itself are in both, so the ratio is what Warmline costs.
- */
-import { addToInventory, createIp } from '../src/fleet/inventory.ts';
-import { endWarmup, startWarmup } from '../src/fleet/ips.ts';
-import { addIpToPool, createPool } from '../src/fleet/pools.ts';
+/** The hot path without leases: a take by itself, takes of one turn together, and the choice of an IP. */
+import { createPool } from '../src/fleet/pools.ts';
+import { connect } from '../src/redis/connect.ts';
+import type { AccountRef } from '../src/redis/keys.ts';
 import { createLimiter } from '../src/redis/limiter.ts';
-import { median, openStage, rate } from './stage.ts';
+import { createScripts } from '../src/redis/scripts.ts';
+import { type Contender, closedLoop, runRounds, timedLoop } from './measure.ts';
+import { type Part, withClosing } from './part.ts';
+import { openBottleneck, openPeers } from './peers.ts';
+import { type Bar, type Rate, type Row, ratesOf, short } from './report.ts';
+import { addWarmingIps, openStage, type Stage } from './stage.ts';
 
-const ROUNDS = 9;
-const SLICE_MS = 250;
-const IN_FLIGHT = [1, 64, 512];
-const IPS = 16;
+export const MANY_IPS = 1_000;
+const FEW_IPS = 16;
+const IPS_WITHOUT_POOL = 10_000;
 
-export async function benchLimiter(step: (done: number, total: number) => void) {
-  const stage = await openStage(null);
-  const { tenant, redis } = stage;
-  await addToInventory(stage.engine, { addresses: ['198.18.0.0/28'] });
-  await createPool(tenant, { name: 'pool' });
-  const addresses: string[] = [];
-  for (let at = 0; at < IPS; at += 1) {
-    const ip = await createIp(tenant);
-    await startWarmup(tenant, ip.id, {});
-    if (at < IPS - 1) await endWarmup(tenant, ip.id); // without limits, so that every take is granted
-    await addIpToPool(tenant, 'pool', ip.id);
-    addresses.push(ip.address);
-  }
-  const warming = addresses.at(-1)!;
-  const limiter = createLimiter(stage.scripts, tenant.account);
-  await limiter.take({ ip: warming, count: 20 }); // its hour is used up: every take of it is denied
-  const noop = String(await redis.script('LOAD', 'return 1'));
+const contender = (name: string, inFlight: number, call: (turn: number) => Promise<unknown>): Contender => ({
+  name: `${name}, ${inFlight}`,
+  run: (forMs) => closedLoop(call, inFlight, forMs),
+});
 
-  const calls: Record<string, (caller: number) => Promise<unknown>> = {
-    'no-op script': () => redis.evalsha(noop, 1, tenant.keys.account),
-    'take from one IP': () => limiter.take({ ip: addresses[0]! }),
-    'take, 15 IPs in turn': (caller) => limiter.take({ ip: addresses[caller % (IPS - 1)]! }),
-    'take that is denied': () => limiter.take({ ip: warming }),
-    'take from a pool of 16': () => limiter.take({ pool: 'pool' }),
-    peek: () => limiter.peek({ ip: addresses[0]! }),
+/** All on one connection, as in one sender; `alone` sends each take by itself. */
+export async function openLimiters(stage: Stage, testClock = false) {
+  const redis = await connect(stage.url);
+  const scripts = createScripts(redis, { testClock });
+  return {
+    of: (account: AccountRef) => createLimiter(scripts, account),
+    alone: (account: AccountRef) => createLimiter(scripts, account, { coalesce: false }),
+    close: () => redis.disconnect(),
   };
-  const figures = new Map<string, Map<number, number[]>>(Object.keys(calls).map((name) => [name, new Map()]));
-  const total = ROUNDS * IN_FLIGHT.length * figures.size;
-  let done = 0;
-  for (let round = 0; round < ROUNDS; round += 1) {
-    for (const inFlight of IN_FLIGHT) {
-      for (const [name, call] of Object.entries(calls)) {
-        const rates = figures.get(name)!;
-        rates.set(inFlight, [...(rates.get(inFlight) ?? []), await rate(call, inFlight, SLICE_MS)]);
-        done += 1;
-        step(done, total);
-      }
-    }
-  }
-  await stage.close();
-
-  const noops = figures.get('no-op script')!;
-  return [...figures].map(([name, rates]) => ({
-    name,
-    at: IN_FLIGHT.map((inFlight) => ({
-      inFlight,
-      perSecond: Math.round(median(rates.get(inFlight)!)),
-      // The median of the ratios of each round, not the ratio of the medians: what shook a round shook both.
-      ratioToNoop: median(rates.get(inFlight)!.map((value, round) => value / noops.get(inFlight)![round]!)),
-    })),
-  }));
 }
+
+export const limiter: Part = {
+  title: 'takes beside a no-op script and rate-limiter-flexible',
+  inAll: true,
+  run: (options) =>
+    withClosing(async (closing) => {
+      const stage = await openStage();
+      closing(stage.close);
+      const one = stage.tenant;
+      const addresses = (await addWarmingIps(one, MANY_IPS)).map(({ address }) => address);
+      const few = addresses.slice(0, FEW_IPS);
+      const [of16, of100, noPool] = [
+        await stage.account('pool-of-16'),
+        await stage.account('pool-of-100'),
+        await stage.account('no-pool'),
+      ];
+      for (const [tenant, size] of [[of16, 16] as const, [of100, 100] as const]) {
+        const ips = (await addWarmingIps(tenant, size)).map(({ id }) => id);
+        await createPool(tenant, { name: 'pool', ips });
+      }
+      const noPoolSize = options.quick ? IPS_WITHOUT_POOL / 10 : IPS_WITHOUT_POOL;
+      await addWarmingIps(noPool, noPoolSize);
+
+      const limiters = await openLimiters(stage);
+      closing(limiters.close);
+      const [alone, together] = [limiters.alone(one.account), limiters.of(one.account)];
+      const [in16, in100, among] = [of16, of100, noPool].map(({ account }) => limiters.of(account));
+      const peers = await openPeers(stage.url, addresses);
+      closing(peers.close);
+      const bottleneck = await openBottleneck(stage.url);
+      closing(bottleneck.close);
+
+      const at = (turn: number) => ({ ip: addresses[turn % MANY_IPS]! });
+      const atFew = (turn: number) => ({ ip: few[turn % FEW_IPS]! });
+      const first = { ip: addresses[0]! };
+      const choices = (inFlight: number) => [
+        contender('take from one IP', inFlight, () => together.take(first)),
+        contender('take from a pool of 16', inFlight, () => in16!.take({ pool: 'pool' })),
+        contender('take from a pool of 100', inFlight, () => in100!.take({ pool: 'pool' })),
+        contender('take from no pool', inFlight, () => among!.take({})),
+      ];
+      const beside = (inFlight: number) => [
+        contender('N', inFlight, peers.noop),
+        contender('R', inFlight, peers.flexible),
+        contender('R3', inFlight, peers.threeFlexible),
+      ];
+      const groups: Contender[][] = [
+        [...beside(1), contender('single take', 1, (turn) => alone.take(at(turn)))],
+        choices(1),
+        [
+          ...beside(64),
+          contender('single take', 64, (turn) => alone.take(at(turn))),
+          contender('coalesced, 1000 IPs', 64, (turn) => together.take(at(turn))),
+          { name: 'latency', run: (forMs) => timedLoop((turn) => together.take(at(turn)), 64, forMs) },
+          { name: 'latency of N', run: (forMs) => timedLoop(peers.noop, 64, forMs) },
+        ],
+        choices(64),
+        [
+          ...beside(512),
+          contender('coalesced, 1000 IPs', 512, (turn) => together.take(at(turn))),
+          contender('coalesced, 16 IPs', 512, (turn) => together.take(atFew(turn))),
+        ],
+      ];
+      const found = await runRounds(groups, options);
+      // It is some hundred times slower than the others: a few slices tell enough, and R beside it is that of the run.
+      const slow = await runRounds([[contender('bottleneck', 64, bottleneck.schedule), ...beside(64)]], {
+        rounds: 3,
+        sliceMs: options.sliceMs,
+        step: () => {},
+      });
+
+      const rows: Row[] = [];
+      const add = (figure: string, name: string, unit: string, to: string, mark?: Row['mark']) =>
+        rows.push({ figure, measured: found.ratio(name, to), unit, ...(mark && { mark }) });
+      const [single, n] = ['single take', { wanted: 0.8, stretch: 0.9 }];
+      add(`${single}, 1 in flight`, `${single}, 1`, 'N', 'N, 1', n);
+      add(`${single}, 1 in flight`, `${single}, 1`, 'R', 'R, 1');
+      add(`${single}, 1 in flight`, `${single}, 1`, 'R3', 'R3, 1');
+      add(`${single}, 64 in flight`, `${single}, 64`, 'N', 'N, 64', n);
+      add(`${single}, 64 in flight`, `${single}, 64`, 'R', 'R, 64', { wanted: 1.4 });
+      add(`${single}, 64 in flight`, `${single}, 64`, 'R3', 'R3, 64', { wanted: 4.5 });
+      const many = 'coalesced, 1000 IPs';
+      add('coalesced, 1 000 IPs, 64 in flight', `${many}, 64`, 'N', 'N, 64');
+      add('coalesced, 1 000 IPs, 512 in flight', `${many}, 512`, 'N', 'N, 512', { wanted: 4, stretch: 5 });
+      add('coalesced, 1 000 IPs, 512 in flight', `${many}, 512`, 'R', 'R, 512', { wanted: 5 });
+      add('coalesced, 1 000 IPs, 512 in flight', `${many}, 512`, 'R3', 'R3, 512', { wanted: 15 });
+      add('coalesced, 16 IPs, 512 in flight', 'coalesced, 16 IPs, 512', 'N', 'N, 512', {
+        wanted: 12,
+        stretch: 14,
+      });
+      rows.push(
+        {
+          figure: 'p99, coalesced, 64 in flight',
+          measured: found.p99OverP50('latency'),
+          unit: 'p50',
+          mark: { wanted: 3, stretch: 2, atMost: true },
+        },
+        { figure: 'p99 of N, 64 in flight', measured: found.p99OverP50('latency of N'), unit: 'p50' },
+      );
+      for (const [choice, words, wanted] of [
+        ['take from a pool of 16', 'take from a pool of 16', 0.7],
+        ['take from a pool of 100', 'take from a pool of 100', 0.6],
+        ['take from no pool', `take from no pool among ${short(noPoolSize)} IPs`, 0.5],
+      ] as const) {
+        for (const inFlight of [1, 64]) {
+          add(
+            `${words}, ${inFlight} in flight`,
+            `${choice}, ${inFlight}`,
+            'of one IP',
+            `take from one IP, ${inFlight}`,
+            { wanted, stretch: 0.9 },
+          );
+        }
+      }
+
+      const bar = (label: string, name: string, inFlight: number, ours: boolean): Bar => ({
+        label,
+        value: found.ratio(`${name}, ${inFlight}`, `R, ${inFlight}`).median,
+        ours,
+      });
+      const bars: Bar[] = [
+        { label: 'Bottleneck on Redis', value: slow.ratio('bottleneck, 64', 'R, 64').median, ours: false },
+        bar('three of rate-limiter-flexible', 'R3', 64, false),
+        bar('rate-limiter-flexible', 'R', 64, false),
+        bar('a script that does nothing', 'N', 64, false),
+        bar('single take, 64 in flight', single, 64, true),
+        bar('takes, 1 000 IPs, 64 in flight', many, 64, true),
+        bar('takes, 1 000 IPs, 512 in flight', many, 512, true),
+        bar('takes, 16 IPs, 512 in flight', 'coalesced, 16 IPs', 512, true),
+      ];
+      const rates: Rate[] = [...ratesOf(found), ...ratesOf(slow, ['bottleneck, 64'])];
+      return { rows, rates, bars };
+    }),
+};

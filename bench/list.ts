@@ -1,69 +1,76 @@
 /**
- * What does a page cost at 1 000 IPs and at 100 000? By creation (v1) and by address (v3), from the middle of the account,
- * where whoever scans or counts has done half of it.
+ * What a page of IPs costs with 1 000 and with 100 000 of them: over HTTP in the v1 dialect, and by address as the v3
+ * dialect reads them; from the middle of the account, where whoever scans or counts has done half of it.
  */
+import { pino } from 'pino';
+import { replaceEnvironmentKey } from '../src/fleet/api-keys.ts';
 import { ipsByRank, pageByAddress } from '../src/fleet/by-address.ts';
-import { pageOfIps } from '../src/fleet/ips.ts';
-import { itemFor } from '../src/fleet/save.ts';
-import { transact } from '../src/redis/transact.ts';
-import { create } from '../src/warmup/decide.ts';
-import { median, openStage } from './stage.ts';
+import { cursorAfter } from '../src/http/cursor.ts';
+import { createApi } from '../src/http/server.ts';
+import { API_KEY } from './http.ts';
+import { type Contender, runRounds, timedLoop } from './measure.ts';
+import { type Closing, type Part, withClosing } from './part.ts';
+import { ratesOf, short } from './report.ts';
+import { addressOf, addWarmingIps, openStage } from './stage.ts';
 
-const START_MS = Date.parse('2026-01-10T10:00:00Z');
-const ROUNDS = 31;
+const SMALL = 1_000;
+const LARGE = 100_000;
 const LIMIT = 100;
 
-const addressOf = (number: number) => `10.${(number >> 16) & 255}.${(number >> 8) & 255}.${number & 255}`;
+export const list: Part = {
+  title: 'a page of 100 IPs, whatever their number',
+  inAll: false,
+  run: (options) =>
+    withClosing(async (closing) => {
+      const large = options.quick ? LARGE / 10 : LARGE;
+      const [few, many] = [await pagesOf(SMALL, closing), await pagesOf(large, closing)];
+      const found = await runRounds(
+        few.map((page, index) => [page, many[index]!]),
+        options,
+      );
+      return {
+        rows: few.map(({ name }, index) => ({
+          figure: `${name.split(', among')[0]}, among ${short(large)}`,
+          measured: found.ratio(many[index]!.name, name),
+          unit: `of the speed among ${short(SMALL)}`,
+        })),
+        rates: ratesOf(found),
+      };
+    }),
+};
 
-export async function benchList(sizes: readonly number[], step: (done: number, total: number) => void) {
-  const results: { name: string; at: { ips: number; milliseconds: number }[] }[] = [];
-  const work = sizes.reduce((sum, size) => sum + size, 0);
-  let done = 0;
-  for (const size of sizes) {
-    const stage = await openStage(START_MS);
-    const { tenant } = stage;
-    for (let at = 0; at < size; at += 500) {
-      const items = Array.from({ length: Math.min(500, size - at) }, (_, index) => {
-        const number = at + index;
-        const given = { id: `ip_bench${number}`, address: addressOf(number), leased: true };
-        const plain = { region: null, hostname: null, bind: null, status: 'active' as const };
-        const made = create({ ...given, ...plain }, START_MS + number, 'bench');
-        return itemFor(tenant, null, made, null, START_MS);
-      });
-      await transact(stage.scripts, tenant.account, items, { whole: false });
-      done += items.length;
-      step(done, work);
-    }
-    const middle = Math.floor(size / 2);
-    const never = () => false;
-    const pages: [name: string, page: () => Promise<unknown>][] = [
-      [
-        'v1, by creation',
-        () =>
-          pageOfIps(tenant, { limit: LIMIT, after: { atMs: START_MS + middle, id: `ip_bench${middle}` } }),
-      ],
-      ['v3, by address', () => pageByAddress(tenant, { limit: LIMIT, after: addressOf(middle) })],
-      ['v3, backwards', () => pageByAddress(tenant, { limit: LIMIT, before: addressOf(middle) })],
-      ['v3, by rank', () => ipsByRank(tenant, { offset: middle, limit: LIMIT })],
-      ['v3, a filter that fits none', () => pageByAddress(tenant, { limit: LIMIT, wanted: never })],
-    ];
-    for (const [name, page] of pages) {
-      const milliseconds = await medianOf(page);
-      const result = results.find((one) => one.name === name) ?? { name, at: [] };
-      if (result.at.length === 0) results.push(result);
-      result.at.push({ ips: size, milliseconds });
-    }
-    await stage.close();
-  }
-  return results;
-}
+async function pagesOf(ips: number, closing: Closing): Promise<Contender[]> {
+  const stage = await openStage({ testClockMs: Date.UTC(2026, 0, 10, 10) });
+  closing(stage.close);
+  await replaceEnvironmentKey(stage.engine, API_KEY);
+  const app = await createApi({ engine: stage.engine, log: pino({ level: 'silent' }) });
+  closing(() => app.close());
+  const { tenant, redis } = stage;
+  await addWarmingIps(tenant, ips);
 
-async function medianOf(page: () => Promise<unknown>): Promise<number> {
-  const taken: number[] = [];
-  for (let round = 0; round < ROUNDS; round += 1) {
-    const beganAt = performance.now();
-    await page();
-    taken.push(performance.now() - beganAt);
-  }
-  return median(taken);
+  const middle = Math.floor(ips / 2);
+  const behind = async (rank: number) => {
+    const [id, createdAtMs] = await redis.zrange(tenant.keys.ips, String(rank), String(rank), 'WITHSCORES');
+    return `&cursor=${cursorAfter(Number(createdAtMs), id!)}`;
+  };
+  const v1 = async (query: string) => {
+    const url = `/v1/dedicated-ips?limit=${LIMIT}${query}`;
+    const answer = await app.inject({ url, headers: { authorization: `Bearer ${API_KEY}` } });
+    if (answer.statusCode !== 200) throw new Error(answer.body);
+  };
+  const [fromMiddle, last] = [await behind(middle), await behind(ips - LIMIT - 1)];
+  const pages: Record<string, () => Promise<unknown>> = {
+    'v1, first': () => v1(''),
+    'v1, middle': () => v1(fromMiddle),
+    'v1, last': () => v1(last),
+    'v1, a label that few have': () => v1('&label=team:nobody'),
+    'v3, by address': () => pageByAddress(tenant, { limit: LIMIT, after: addressOf(middle) }),
+    'v3, backwards': () => pageByAddress(tenant, { limit: LIMIT, before: addressOf(middle) }),
+    'v3, by rank': () => ipsByRank(tenant, { offset: middle, limit: LIMIT }),
+    'v3, a filter that fits none': () => pageByAddress(tenant, { limit: LIMIT, wanted: () => false }),
+  };
+  return Object.entries(pages).map(([name, page]) => ({
+    name: `${name}, among ${short(ips)}`,
+    run: (forMs) => timedLoop(page, 1, forMs),
+  }));
 }

@@ -1,0 +1,103 @@
+/** Leases: takes that are spent in the process, and what a refill brings home when the bucket is dry. */
+import { createSender } from '../src/sender/index.ts';
+import { type Lease, leaseOf } from './leases.ts';
+import { MANY_IPS } from './limiter.ts';
+import { type Contender, closedLoop, runRounds, spreadOf, tightLoop } from './measure.ts';
+import { type Part, type PartOptions, withClosing } from './part.ts';
+import { inProcessPeers, openPeers } from './peers.ts';
+import { type Bar, type Row, ratesOf } from './report.ts';
+import { addWarmingIps, DRIPPING_PLAN, openStage, type Stage } from './stage.ts';
+
+const SIZE = 1_000;
+const SENDERS_AT_A_DRY_BUCKET = 4;
+
+export const lease: Part = {
+  title: 'leases beside rate-limiter-flexible at 64 in flight',
+  inAll: true,
+  run: (options) =>
+    withClosing(async (closing) => {
+      const stage = await openStage();
+      closing(stage.close);
+      const addresses = (await addWarmingIps(stage.tenant, MANY_IPS)).map(({ address }) => address);
+      const sender = await createSender({ redisUrl: stage.url });
+      closing(sender.close);
+      const handles = (clock: 'call' | 'turn') =>
+        addresses.map((ip) => leaseOf(sender, { ip, size: SIZE, clock }));
+      const [perCall, cached] = [handles('call'), handles('turn')];
+      closing(() => Promise.all([...perCall, ...cached].map((one) => one.close())));
+      const peers = await openPeers(stage.url, addresses);
+      closing(peers.close);
+      const alone = inProcessPeers(addresses);
+
+      const spend = (leases: readonly Lease[]) => (forMs: number) =>
+        tightLoop((turn) => leases[turn % leases.length]!.tryTake() !== null, forMs);
+      const group: Contender[] = [
+        { name: 'N, 64', run: (forMs) => closedLoop(peers.noop, 64, forMs) },
+        { name: 'R, 64', run: (forMs) => closedLoop(peers.flexible, 64, forMs) },
+        { name: 'R3, 64', run: (forMs) => closedLoop(peers.threeFlexible, 64, forMs) },
+        { name: 'lease, clock read per call', run: spend(perCall) },
+        { name: 'lease, cached clock', run: spend(cached) },
+        { name: 'RateLimiterMemory, in-process', run: (forMs) => closedLoop(alone.memory, 64, forMs) },
+        { name: 'limiter, in-process', run: (forMs) => tightLoop(alone.limiter, forMs) },
+      ];
+      const found = await runRounds([group], options);
+      const row = (name: string, unit: string, to: string, mark?: Row['mark']): Row => ({
+        figure: name,
+        measured: found.ratio(name, to),
+        unit,
+        ...(mark && { mark }),
+      });
+      const bar = (label: string, name: string, ours: boolean): Bar => ({
+        label,
+        value: found.ratio(name, 'R, 64').median,
+        ours,
+      });
+      return {
+        rows: [
+          row('lease, clock read per call', 'R', 'R, 64', { wanted: 250, stretch: 400 }),
+          row('lease, cached clock', 'R', 'R, 64', { wanted: 600, stretch: 1_000 }),
+          row('lease, clock read per call', 'R3', 'R3, 64'),
+          row('lease, cached clock', 'R3', 'R3, 64'),
+          {
+            figure: `refill at a dry bucket, lease size ${SIZE}`,
+            measured: await sendsPerRefill(stage, options),
+            unit: 'sends a round trip',
+            mark: { wanted: 100, stretch: 250 },
+          },
+        ],
+        rates: ratesOf(found),
+        bars: [
+          bar('lease, clock read per call', 'lease, clock read per call', true),
+          bar('lease, cached clock', 'lease, cached clock', true),
+          bar('RateLimiterMemory, in-process', 'RateLimiterMemory, in-process', false),
+          bar('limiter, in-process', 'limiter, in-process', false),
+        ],
+      };
+    }),
+};
+
+/** Several senders spend whatever drips into one bucket: what does each of their refills bring? */
+async function sendsPerRefill(stage: Stage, { rounds, sliceMs }: PartOptions) {
+  return withClosing(async (closing) => {
+    const tenant = await stage.account('dry');
+    const [ip] = await addWarmingIps(tenant, 1, { plan: DRIPPING_PLAN, burst: SIZE });
+    const leases: Lease[] = [];
+    for (let count = 0; count < SENDERS_AT_A_DRY_BUCKET; count += 1) {
+      const sender = await createSender({ redisUrl: stage.url, account: 'dry' });
+      closing(sender.close);
+      const one = leaseOf(sender, { ip: ip!.address, size: SIZE });
+      closing(() => one.close());
+      leases.push(one);
+    }
+    const total = (what: 'roundTrips' | 'granted') => leases.reduce((sum, { stats }) => sum + stats[what], 0);
+    const perRoundTrip: number[] = [];
+    for (let round = -1; round < rounds; round += 1) {
+      const before = { roundTrips: total('roundTrips'), granted: total('granted') };
+      await tightLoop((turn) => leases[turn % leases.length]!.tryTake() !== null, 3 * sliceMs);
+      const roundTrips = total('roundTrips') - before.roundTrips;
+      // The first slice empties the bucket.
+      if (round >= 0 && roundTrips > 0) perRoundTrip.push((total('granted') - before.granted) / roundTrips);
+    }
+    return spreadOf(perRoundTrip);
+  });
+}

@@ -1,0 +1,150 @@
+/**
+ * How things are measured here: everybody runs for a short slice, one after the other, round after round, and what counts is
+ * the ratio inside a round. Whatever shook the machine then shook both sides of it.
+ */
+
+/** A figure over the rounds: the one in the middle, and the quartiles around it. */
+export type Spread = { median: number; low: number; high: number };
+
+/** What a slice gave. Latencies only where they were asked for. */
+export type Sample = { perSecond: number; p50Ms?: number; p99Ms?: number };
+
+export type Contender = { name: string; run: (forMs: number) => Promise<Sample> };
+
+export type RoundOptions = {
+  rounds: number;
+  sliceMs: number;
+  step: (done: number, total: number) => void;
+};
+
+export function spreadOf(values: readonly number[]): Spread {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (share: number) =>
+    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+  return { median: at(0.5), low: at(0.25), high: at(0.75) };
+}
+
+export const median = (values: readonly number[]): number => spreadOf(values).median;
+
+export const scaled = ({ median: middle, low, high }: Spread, by: number): Spread => ({
+  median: middle * by,
+  low: low * by,
+  high: high * by,
+});
+
+/**
+ * The order of a round: it begins with another one each time, and every second round goes backwards, so that nobody always
+ * comes first or always comes after the same neighbour.
+ */
+export function orderOf<T>(all: readonly T[], round: number): T[] {
+  const from = all.length === 0 ? 0 : (round * 2 + (round >> 1)) % all.length;
+  const turned = [...all.slice(from), ...all.slice(0, from)];
+  return round % 2 === 0 ? turned : turned.reverse();
+}
+
+/** Those of a group are compared with each other, so they run next to each other. */
+export async function runRounds(
+  groups: readonly (readonly Contender[])[],
+  { rounds, sliceMs, step }: RoundOptions,
+): Promise<Measured> {
+  const samples = new Map<string, Sample[]>(groups.flat().map(({ name }) => [name, []]));
+  const total = (rounds + 1) * samples.size;
+  let done = 0;
+  // Round -1 is for the compiler and the caches, and is thrown away.
+  for (let round = -1; round < rounds; round += 1) {
+    for (const group of orderOf(groups, Math.max(0, round))) {
+      for (const { name, run } of orderOf(group, Math.max(0, round))) {
+        const sample = await run(sliceMs);
+        if (round >= 0) samples.get(name)!.push(sample);
+        done += 1;
+        step(done, total);
+      }
+    }
+  }
+  return measured(samples);
+}
+
+export type Measured = ReturnType<typeof measured>;
+
+function measured(samples: ReadonlyMap<string, readonly Sample[]>) {
+  const of = (name: string): readonly Sample[] => {
+    const found = samples.get(name);
+    if (!found) throw new Error(`"${name}" was not measured`);
+    return found;
+  };
+  return {
+    names: [...samples.keys()],
+    perSecond: (name: string) => spreadOf(of(name).map((sample) => sample.perSecond)),
+    /** The median of the ratios of each round, not the ratio of the medians. */
+    ratio: (name: string, to: string) =>
+      spreadOf(of(name).map((sample, round) => sample.perSecond / of(to)[round]!.perSecond)),
+    p50Ms: (name: string) => spreadOf(of(name).map((sample) => sample.p50Ms ?? Number.NaN)),
+    p99Ms: (name: string) => spreadOf(of(name).map((sample) => sample.p99Ms ?? Number.NaN)),
+    p99OverP50: (name: string) => spreadOf(of(name).map(({ p50Ms = 0, p99Ms = 0 }) => p99Ms / p50Ms)),
+  };
+}
+
+/** A clock costs more than many a thing that is measured with it, so it is read once in so many calls. */
+const CALLS_PER_LOOK = 64;
+const TAKES_PER_TURN = 4_096;
+
+/** `inFlight` callers, each awaiting one call after another. `turn` counts the calls of all of them. */
+export async function closedLoop(
+  call: (turn: number) => Promise<unknown>,
+  inFlight: number,
+  forMs: number,
+): Promise<Sample> {
+  const beganAt = performance.now();
+  let running = true;
+  let calls = 0;
+  await Promise.all(
+    Array.from({ length: inFlight }, async (_, caller) => {
+      for (let turn = caller; running; turn += inFlight) {
+        await call(turn);
+        calls += 1;
+        if (calls % CALLS_PER_LOOK === 0) running = performance.now() - beganAt < forMs;
+      }
+    }),
+  );
+  return { perSecond: perSecond(calls, beganAt) };
+}
+
+/** As `closedLoop`, with two looks at the clock for each call: for latencies, and never for rates. */
+export async function timedLoop(
+  call: (turn: number) => Promise<unknown>,
+  inFlight: number,
+  forMs: number,
+): Promise<Sample> {
+  const beganAt = performance.now();
+  const taken: number[] = [];
+  await Promise.all(
+    Array.from({ length: inFlight }, async (_, caller) => {
+      for (let turn = caller, from = beganAt; from - beganAt < forMs; turn += inFlight) {
+        from = performance.now();
+        await call(turn);
+        taken.push(performance.now() - from);
+      }
+    }),
+  );
+  return { perSecond: perSecond(taken.length, beganAt), ...percentiles(taken) };
+}
+
+export function percentiles(taken: readonly number[]): { p50Ms: number; p99Ms: number } {
+  const sorted = Float64Array.from(taken).sort();
+  const at = (share: number) =>
+    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+  return { p50Ms: at(0.5), p99Ms: at(0.99) };
+}
+
+/** For calls that answer at once. What was refused does not count; after some thousand the event loop has its turn. */
+export async function tightLoop(take: (turn: number) => boolean, forMs: number): Promise<Sample> {
+  const beganAt = performance.now();
+  let [turn, granted] = [0, 0];
+  while (performance.now() - beganAt < forMs) {
+    for (const until = turn + TAKES_PER_TURN; turn < until; turn += 1) if (take(turn)) granted += 1;
+    await new Promise(setImmediate);
+  }
+  return { perSecond: perSecond(granted, beganAt) };
+}
+
+const perSecond = (count: number, beganAt: number) => (count * 1000) / (performance.now() - beganAt);
