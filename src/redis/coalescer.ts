@@ -209,17 +209,12 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
     }
     let next = 0;
     for (let answer = 0; answer < answers; answer += 1) {
-      const verdict = reader.verdict();
-      if (line.pool!.count > 1) {
-        waiters[next]?.resolve(answerOf(verdict));
-        next += 1;
-      } else if (verdict.granted > 0) {
-        divideWhole(verdict, waiters.slice(next, next + verdict.granted));
-        next += verdict.granted;
-      } else {
-        for (const waiter of waiters.slice(next)) waiter.resolve(answerOf(verdict));
-        next = waiters.length;
-      }
+      const takes = reader.double();
+      const verdict = reader.answer(takes * line.pool!.count);
+      const some = waiters.slice(next, next + takes);
+      if (verdict.granted > 0 && line.pool!.count === 1) divideWhole(verdict, some);
+      else for (const waiter of some) waiter.resolve(answerOf(verdict));
+      next += takes;
     }
     // The index was too far behind for one call to set right: nobody was charged for these, and they ask again.
     const left = waiters.slice(next);

@@ -1,7 +1,7 @@
 -- The common take: the day and the hour go on that are being counted, and everything asked for fits. No table, no copy, and
 -- the rest of the arithmetic is not even loaded: half the time of the long way (counter.lua), which answers whatever is not
 -- as common and says what every step means. Both are held against src/warmup/counter.ts.
--- `sends` in so many `takes`. Returns the new state of the record (bytes 8 to 63) and the answer, or nothing.
+-- `sends` in so many `takes`. Returns the new state of the record (bytes 8 to 63), the answer, and what is left; or nothing.
 -- The answer, all doubles: 0, limit, remaining, resetAfterMs, dayFrom, hourFrom, seq of the last take, length of the text; the text.
 local function take_fast(raw, now, sends, takes, id)
   if #raw < 168 then return end
@@ -24,10 +24,10 @@ local function take_fast(raw, now, sends, takes, id)
     level = 9007199254740991
   end
   if left < 0 then return end
-  if left == math.huge then left = -1 end
   local text_at = 169 + edges * 8
   if id and string.sub(raw, text_at, text_at + #id) ~= id .. '\n' then return end
   seq = seq + takes
   return struct.pack('<ddddddd', day_from, day_used, hour_from, hour_used, level, now, seq),
-    struct.pack('<dddddddd', 0, limit, left, resets - now, day_from, hour_from, seq, #raw - text_at + 1) .. string.sub(raw, text_at)
+    struct.pack('<dddddddd', 0, limit, left < math.huge and left or -1, resets - now, day_from, hour_from, seq, #raw - text_at + 1)
+      .. string.sub(raw, text_at), left
 end

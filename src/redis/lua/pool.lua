@@ -28,13 +28,6 @@ local function load_all(addresses)
   for i, address in ipairs(missing) do take_in(address, raws[i]) end
 end
 
--- The scope of a pool that is named by id or name; empty: the default pool, else every IP. nil: there is none.
-local function scope_of(pool)
-  if pool == '' then return redis.call('GET', prefix .. 'default-pool') or 'all' end
-  return redis.call('HGET', prefix .. 'pool-names', pool)
-    or (redis.call('EXISTS', prefix .. 'pool:' .. pool) == 1 and pool) or nil
-end
-
 local BOTH, ONLY_V4 = { '4', '6' }, { '4' }
 -- Most accounts have no IPv6 address: one look saves two.
 local function families_of(scope, family)
@@ -259,8 +252,8 @@ local function wait_for(all, need)
   return best, best_at, soonest
 end
 
--- One take. `among`: addresses, or nil for all. `on_grant` sees each IP that was granted from.
-local function take_from_pool(scope, count, partial, peek, family, among, on_grant)
+-- One take. `among`: addresses, or nil for all. Returns the answer and the sends granted.
+local function take_from_pool(scope, count, partial, peek, family, among)
   set_right, gave_up = 0, false
   local families, gate = families_of(scope, family), gate_of(scope)
   local ceiling, wanted, allow = gate and gate.ceiling, count, HUGE
@@ -299,7 +292,6 @@ local function take_from_pool(scope, count, partial, peek, family, among, on_gra
     for i, one in ipairs(chosen) do
       charge(one.c, one.count, 1)
       parts[i] = part(one.c, one.count)
-      if on_grant then on_grant(one.c) end
       if one.warming and gate then gate.warming = gate.warming + one.count end
     end
     if ceiling then charge(ceiling, total, 1) end
@@ -310,7 +302,7 @@ local function take_from_pool(scope, count, partial, peek, family, among, on_gra
         write_gate(scope, gate)
       end
     end
-    return allowed(now, chosen[1].c, total, count, parts, wanted < count and total == wanted and ceiling or nil)
+    return allowed(now, chosen[1].c, total, count, parts, wanted < count and total == wanted and ceiling or nil), total
   end
 
   -- Denied. The IPs that count: those with some room, and those whose turn comes soonest.
@@ -346,65 +338,7 @@ local function take_from_pool(scope, count, partial, peek, family, among, on_gra
     end
     binding = ceiling
   end
-  if not binding then return answer(now, BY_STATUS, 0, -1, 0, now, false, -1, { part(nil, 0) }) end
+  if not binding then return answer(now, BY_STATUS, 0, -1, 0, now, false, -1, { part(nil, 0) }), 0 end
   -- A pool's ceiling has no text of its own: the IP is named by the best one.
-  return denied(now, best or soonest, binding, best_at)
-end
-
--- Down the heap to its place: the first of the list is the first in the order of choice.
-local function sink(list, at)
-  local one, size = list[at], #list
-  while true do
-    local child = 2 * at
-    if child > size then break end
-    if child < size and before(list[child + 1], list[child]) then child = child + 1 end
-    if not before(list[child], one) then break end
-    list[at], at = list[child], child
-  end
-  list[at] = one
-end
-
--- `takes` takes of one send each from a pool that limits nothing itself, one after another as far as there is room: each
--- falls to whoever is first in the order of choice at that moment. Returns a list of { address, c, count } and their sum.
-local function take_singles(scope, takes, family)
-  set_right, gave_up = 0, false
-  local families, charged, by_address, given = families_of(scope, family), {}, {}, 0
-  repeat
-    local _, more_turns = take_turns(scope, families)
-    while given < takes do
-      local most = min(MOST_IPS, takes - given + 1)
-      local list = candidates(scope, families, most)
-      if #list == 0 then break end
-      -- Behind the last of a full list others may wait that were not read: nobody is charged past its place.
-      local edge = #list == most and { score = list[most].score, address = list[most].address }
-      local round = {}
-      while given < takes and #list > 0 do
-        local first = list[1]
-        if edge and before(edge, first) then break end
-        charge(first.c, 1, 1)
-        given = given + 1
-        if not first.count then
-          first.count = 0
-          round[#round + 1] = first
-        end
-        first.count, first.room, first.score = first.count + 1, first.room - 1, score_of(first.c)
-        if first.room < 1 then
-          list[1] = list[#list]
-          list[#list] = nil
-        end
-        if list[2] then sink(list, 1) end
-      end
-      write_charged(scope, round)
-      for _, one in ipairs(round) do
-        local known = by_address[one.address]
-        if known then
-          known.count = known.count + one.count
-        else
-          by_address[one.address] = one
-          charged[#charged + 1] = one
-        end
-      end
-    end
-  until given >= takes or not more_turns or gave_up
-  return charged, given
+  return denied(now, best or soonest, binding, best_at), 0
 end

@@ -7,6 +7,7 @@
 -- Returns the sends credited.
 --- @include "now"
 --- @include "counter"
+--- @include "score"
 --- @include "routing"
 --- @include "credit"
 local prefix, now, refunded = ARGV[1], engine_now(), 0

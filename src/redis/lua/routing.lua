@@ -6,7 +6,6 @@
 --                                           of its hour, or when it will have room (exact); +inf when that is never
 -- Between two looks an IP is only used, so its true score is never lower than the one here; a refund and a publish, which
 -- give room, place it anew.
-local BAND = 2
 local MOST_IPS = 128 -- the most IPs that one take looks at
 
 local function family_of(address)
@@ -17,14 +16,8 @@ local function number(value)
   return string.format('%.17g', value)
 end
 
--- used/limit of the limit that is used most, and the class.
 local function score_of(c)
-  local ratio = 0
-  if c.w_daily >= 0 then ratio = c.day_used / c.w_daily end
-  if c.w_hourly >= 0 then ratio = max(ratio, c.hour_used / c.w_hourly) end
-  if c.gate == WARMING and (c.w_daily >= 0 or c.w_hourly >= 0) then return ratio end
-  if c.w_daily < 0 and c.w_hourly < 0 then ratio = c.hour_used / 1e12 end
-  return BAND + ratio
+  return score(c.gate == WARMING, c.w_daily, c.day_used, c.w_hourly, c.hour_used)
 end
 
 local function ready_key(prefix, scope, family) return prefix .. 'ready:' .. scope .. ':' .. family end

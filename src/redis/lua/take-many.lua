@@ -11,8 +11,8 @@
 --   the answer of take_fast (fast.lua), when all that was asked for it was granted; else
 --   an answer (answer.lua) for each of its runs, with the sum granted: whole takes, from the first on, and of a partial
 --   run the rest to the take after them; one double of -1: nothing is published for it
--- and for each pool: the number of answers that follow, as a double (-1: there is no such pool). Of takes of one send an
---   answer is for as many as it granted, and one that granted nothing for all that are left; of others each has its own.
+-- and for each pool the number of answers that follow (-1: there is no such pool), each after the number of takes that it is
+--   for, which have all its grants or none. Takes without an answer were not decided, and may be asked again.
 --- @include "now"
 --- @include "fast"
 local prefix, ips, now = ARGV[1], tonumber(ARGV[2]), engine_now()
@@ -37,6 +37,32 @@ if ips > 0 then
   if #writes > 0 then redis.call('MSET', unpack(writes)) end
 end
 if #slow == 0 and not ARGV[groups_at] then return table.concat(replies) end
+
+--- @include "score"
+--- @include "choose-fast"
+--- @include "choose-many-fast"
+-- What was asked of pools and is left for the long way.
+local rest = {}
+for at = groups_at, #ARGV, 3 do
+  local takes, count = string.match(ARGV[at], '^(%d+)x(%d+)$')
+  local one = { takes = tonumber(takes), count = tonumber(count), family = ARGV[at + 2], answers = {} }
+  one.scope = scope_of(prefix, ARGV[at + 1])
+  one.left = one.scope and one.takes or 0
+  if one.scope and one.count == 1 and one.family == '' and is_common(prefix, one.scope, now) then
+    one.left = one.takes - choose_many_fast(prefix, now, one.scope, one.takes, one.answers)
+  end
+  rest[#rest + 1] = one
+end
+local function pack_pools()
+  for _, one in ipairs(rest) do
+    replies[#replies + 1] = struct.pack('<d', one.scope and #one.answers or -1)
+    for _, packed in ipairs(one.answers) do replies[#replies + 1] = packed end
+  end
+  return table.concat(replies)
+end
+local common = #slow == 0
+for _, one in ipairs(rest) do common = common and one.left == 0 end
+if common then return pack_pools() end
 
 --- @include "counter"
 --- @include "answer"
@@ -72,26 +98,27 @@ for _, i in ipairs(slow) do
   end
   replies[i] = table.concat(parts)
 end
-if not ARGV[groups_at] then return table.concat(replies) end
 
 --- @include "pool"
-for at = groups_at, #ARGV, 3 do
-  local takes, count = string.match(ARGV[at], '^(%d+)x(%d+)$')
-  takes, count = tonumber(takes), tonumber(count)
-  local scope, family = scope_of(ARGV[at + 1]), ARGV[at + 2]
-  if not scope then
-    replies[#replies + 1] = struct.pack('<d', -1)
-  elseif count == 1 and not gate_of(scope) then
-    local charged, given = take_singles(scope, takes, family)
-    replies[#replies + 1] = struct.pack('<d', #charged + (given < takes and 1 or 0))
-    for _, one in ipairs(charged) do
-      replies[#replies + 1] = allowed(now, one.c, one.count, one.count, { part(one.c, one.count) })
+--- @include "pool-many"
+for _, one in ipairs(rest) do
+  local answers, scope = one.answers, one.scope
+  if one.left > 0 and one.count == 1 and not gate_of(scope) then
+    local charged, given = take_singles(scope, one.left, one.family)
+    for _, part_of in ipairs(charged) do
+      answers[#answers + 1] = struct.pack('<d', part_of.count)
+        .. allowed(now, part_of.c, part_of.count, part_of.count, { part(part_of.c, part_of.count) })
     end
-    -- What denies the rest is what denies one more.
-    if given < takes then replies[#replies + 1] = take_from_pool(scope, 1, false, false, family) end
+    one.left = one.left - given
+    -- What denies the rest is what denies one more. (One that set the index right may find room for this one.)
+    if one.left > 0 then
+      local answer, granted = take_from_pool(scope, 1, false, false, one.family)
+      answers[#answers + 1] = struct.pack('<d', granted > 0 and 1 or one.left) .. answer
+    end
   else
-    replies[#replies + 1] = struct.pack('<d', takes)
-    for _ = 1, takes do replies[#replies + 1] = take_from_pool(scope, count, false, false, family) end
+    for _ = 1, one.left do
+      answers[#answers + 1] = struct.pack('<d', 1) .. take_from_pool(scope, one.count, false, false, one.family)
+    end
   end
 end
-return table.concat(replies)
+return pack_pools()

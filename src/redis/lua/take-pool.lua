@@ -7,12 +7,19 @@
 -- ARGV[6..] among                          addresses; only these are considered (at most 100)
 -- Returns nil when there is no such pool, or an answer (answer.lua) with a part for each IP granted.
 --- @include "now"
+--- @include "fast"
+--- @include "score"
+--- @include "choose-fast"
+local prefix, now, count, how, family = ARGV[1], engine_now(), tonumber(ARGV[2]), ARGV[3], ARGV[5]
+local scope = scope_of(prefix, ARGV[4])
+if not scope then return false end
+if how == '' and family == '' and not ARGV[6] and is_common(prefix, scope, now) then
+  local answer = choose_fast(prefix, now, scope, count)
+  if answer then return answer end
+end
 --- @include "counter"
 --- @include "answer"
 --- @include "routing"
-local prefix, now, how = ARGV[1], engine_now(), ARGV[3]
 --- @include "pool"
-local scope = scope_of(ARGV[4])
-if not scope then return false end
 local partial, peek = how == 'partial' or how == 'peek-partial', how == 'peek' or how == 'peek-partial'
-return take_from_pool(scope, tonumber(ARGV[2]), partial, peek, ARGV[5], ARGV[6] and { unpack(ARGV, 6) })
+return take_from_pool(scope, count, partial, peek, family, ARGV[6] and { unpack(ARGV, 6) })

@@ -14,6 +14,7 @@
 -- A publish never resets counts: the window that is being counted overlaps the new one, so its counts carry over.
 --- @include "now"
 --- @include "counter"
+--- @include "score"
 --- @include "routing"
 local prefix, whole, now = ARGV[1], ARGV[2] == '1', engine_now()
 

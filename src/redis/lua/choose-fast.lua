@@ -1,0 +1,44 @@
+-- The common choice: no turn has come, the pool limits nothing itself, there is no IPv6 address, and whoever is first has an
+-- entry in the index that is right and an hour that goes on. As with take_fast, the long way (pool.lua) is not even loaded.
+
+-- The scope of a pool that is named by id or name; empty: the default pool, else every IP. nil: there is none.
+local function scope_of(prefix, pool)
+  if pool == '' then return redis.call('GET', prefix .. 'default-pool') or 'all' end
+  return redis.call('HGET', prefix .. 'pool-names', pool)
+    or (redis.call('EXISTS', prefix .. 'pool:' .. pool) == 1 and pool) or nil
+end
+
+-- Can a choice in this scope be a common one?
+local function is_common(prefix, scope, now)
+  if scope ~= 'all' and redis.call('EXISTS', prefix .. 'gate:' .. scope) == 1 then return false end
+  if redis.call('EXISTS', prefix .. 'ready:' .. scope .. ':6', prefix .. 'turn:' .. scope .. ':6') > 0 then return false end
+  local due = redis.call('ZRANGEBYSCORE', prefix .. 'turn:' .. scope .. ':4', '-inf', string.format('%.17g', now), 'LIMIT', 0, 1)
+  return #due == 0
+end
+
+-- What makes the place of an IP: { warming, daily, day_used, hourly, hour_used }; nil when its hour does not go on.
+local function place_of(raw, now)
+  local day_from, day_used, hour_from, hour_used, _, at, _, gate, held_until, from, to, daily, hourly =
+    struct.unpack('<ddddddddddddd', raw, 9)
+  if now < at or now >= to or day_from ~= from or now >= hour_from + 3600000 or gate == 0 or now < held_until then return end
+  return { gate == 1, daily, day_used, hourly, hour_used }
+end
+local function score_with(place, sends)
+  return score(place[1], place[2], place[3] + sends, place[4], place[5] + sends)
+end
+
+-- One take of `count` sends by the first in the order of choice. Returns the answer, or nil for the long way.
+local function choose_fast(prefix, now, scope, count)
+  local ready = prefix .. 'ready:' .. scope .. ':4'
+  local first = redis.call('ZRANGE', ready, 0, 0, 'WITHSCORES')
+  if not first[1] then return end
+  local key = prefix .. 'hot:' .. first[1]
+  local raw = redis.call('GET', key)
+  local place = raw and #raw >= 168 and place_of(raw, now)
+  if not place or score_with(place, 0) ~= tonumber(first[2]) then return end
+  local state, answer, left = take_fast(raw, now, count, 1)
+  if not state or left < 1 then return end
+  redis.call('SETRANGE', key, 8, state)
+  redis.call('ZADD', ready, string.format('%.17g', score_with(place, count)), first[1])
+  return answer
+end
