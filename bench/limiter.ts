@@ -95,7 +95,7 @@ export const limiter: Part = {
       const found = await runRounds(groups, options);
       // It is some hundred times slower than the others: a few slices tell enough, and R beside it is that of the run.
       const slow = await runRounds([[contender('bottleneck', 64, bottleneck.schedule), ...beside(64)]], {
-        rounds: 3,
+        rounds: Math.min(3, options.rounds),
         sliceMs: options.sliceMs,
         step: () => {},
       });

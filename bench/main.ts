@@ -35,7 +35,14 @@ const QUICK_ROUNDS = 3;
 const SLICE_MS = 200;
 const QUICK_SLICE_MS = 100;
 
-type Options = { rounds?: number; quick?: true; json?: true; markdown?: true; chart?: string };
+type Options = {
+  rounds?: number;
+  slice?: number;
+  quick?: true;
+  json?: true;
+  markdown?: true;
+  chart?: string;
+};
 
 const wholeNumber = (text: string) => {
   const number = Number(text);
@@ -53,6 +60,7 @@ const command = new Command('npm run bench --')
   .argument('[part...]', 'what to measure; those of the plain run unless said, `all` is every one')
   .option('--quick', `a look: ${QUICK_ROUNDS} short rounds, smaller fleets`)
   .option('--rounds <number>', `how many rounds (default ${ROUNDS})`, wholeNumber)
+  .option('--slice <ms>', `how long each has its turn in a round (default ${SLICE_MS})`, wholeNumber)
   .option('--json', 'everything that was measured, for programs')
   .option('--markdown', 'the table as markdown, for bench/README.md')
   .option('--chart <file.svg>', 'the bars as an SVG file')
@@ -105,7 +113,7 @@ async function measure(name: string): Promise<Report['parts'][number]> {
     const result = await run({
       quick,
       rounds: given.rounds ?? (quick ? QUICK_ROUNDS : ROUNDS),
-      sliceMs: quick ? QUICK_SLICE_MS : SLICE_MS,
+      sliceMs: given.slice ?? (quick ? QUICK_SLICE_MS : SLICE_MS),
       step: bar.step,
     });
     return { part: name, title, ...result };
