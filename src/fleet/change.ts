@@ -4,10 +4,12 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Item, transact } from '../redis/transact.ts';
-import type { Decision } from '../warmup/decide.ts';
-import { DedicatedIp, RECORD_VERSION } from '../warmup/dedicated-ip.ts';
+import type { Change, Decision } from '../warmup/decide.ts';
+import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { notFound, WarmlineError } from '../warmup/errors.ts';
+import { keepChange } from '../warmup/history.ts';
 import { buildPlan, Plan, planDigest } from '../warmup/plan.ts';
+import { readStoredIp } from '../warmup/stored-ip.ts';
 import { type Engine, nowIn, type Tenant } from './engine.ts';
 import { itemFor } from './save.ts';
 
@@ -25,29 +27,45 @@ export async function retryWhenContended<T>(attempt: () => Promise<T | null>): P
   throw new WarmlineError('contended', 'too many changed the same IP at once; try again in a moment');
 }
 
-/** @throws when the record was written by a later version: writing it back would drop what this one cannot read. */
-export function parseIp(raw: string): DedicatedIp {
-  const data = JSON.parse(raw) as { version?: number; id?: string };
-  if ((data.version ?? 0) > RECORD_VERSION) {
-    throw new Error(
-      `the record of ${data.id} has version ${data.version}, this process writes ${RECORD_VERSION}; upgrade it to the version that runs elsewhere`,
-    );
-  }
-  // The script that saves reads the revision from the front; of a record written by hand it would find none, for ever.
-  const ip = DedicatedIp.parse(data);
-  if (!raw.startsWith(`{"rev":${ip.rev},`)) {
-    throw new Error(
-      `the record of ${ip.id} does not begin with {"rev":${ip.rev}; write it back as it was, with rev first`,
-    );
-  }
-  return ip;
+/** Records in the order of their ids, which are known to be there or `null`. */
+export async function parseIps(
+  { engine, keys }: Tenant,
+  ipIds: readonly string[],
+  texts: readonly (string | null)[],
+): Promise<(DedicatedIp | Error | null)[]> {
+  const ips = texts.map((text, index) => {
+    try {
+      return text === null ? null : readStoredIp(ipIds[index]!, text);
+    } catch (error) {
+      return error as Error;
+    }
+  });
+  // The history of a record of version 1 stands in a list. Whoever writes the record takes it in and deletes the list.
+  const older = ips.filter((ip): ip is DedicatedIp => ip !== null && 'version' in ip && ip.version === 1);
+  await Promise.all(
+    older.map(async (ip) => {
+      const entries = await engine.scripts.redis.lrange(keys.history(ip.id), 0, -1);
+      ip.history = entries.map((entry) => {
+        const change = JSON.parse(entry) as Change & { at: string };
+        return keepChange(Date.parse(change.at), change);
+      });
+    }),
+  );
+  return ips;
+}
+
+/** @throws what `readStoredIp` throws */
+export async function parseIp(tenant: Tenant, ipId: string, text: string): Promise<DedicatedIp> {
+  const [ip] = await parseIps(tenant, [ipId], [text]);
+  if (ip instanceof Error) throw ip;
+  return ip!;
 }
 
 /** @throws WarmlineError `not_found` */
 export async function loadIp(tenant: Tenant, ipId: string): Promise<DedicatedIp> {
   const raw = await tenant.engine.scripts.redis.get(tenant.keys.ip(ipId));
   if (!raw) throw notFound(`there is no IP ${ipId} in this account`, 'ip');
-  return parseIp(raw);
+  return parseIp(tenant, ipId, raw);
 }
 
 /** The id of an IP that is named by id or by canonical address. @throws WarmlineError `not_found` */
@@ -87,11 +105,16 @@ export const keepPlan = ({ keys }: Tenant, plan: Plan) => ({
 export const v3Plan = ({ book }: Engine): Plan => buildPlan('sendgrid-hourly', book);
 
 /** Many IPs with few commands; those that are gone by now are left out. */
-export async function loadIps({ engine, keys }: Tenant, ipIds: readonly string[]): Promise<DedicatedIp[]> {
+export async function loadIps(tenant: Tenant, ipIds: readonly string[]): Promise<DedicatedIp[]> {
+  const { engine, keys } = tenant;
   const ips: DedicatedIp[] = [];
   for (let at = 0; at < ipIds.length; at += LOADED_AT_ONCE) {
-    const records = await engine.scripts.redis.mget(ipIds.slice(at, at + LOADED_AT_ONCE).map(keys.ip));
-    for (const raw of records) if (raw) ips.push(parseIp(raw));
+    const some = ipIds.slice(at, at + LOADED_AT_ONCE);
+    const records = await engine.scripts.redis.mget(some.map(keys.ip));
+    for (const ip of await parseIps(tenant, some, records)) {
+      if (ip instanceof Error) throw ip;
+      if (ip) ips.push(ip);
+    }
   }
   return ips;
 }

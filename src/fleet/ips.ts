@@ -4,6 +4,7 @@ import { canonicalAddress } from '../warmup/address.ts';
 import * as decide from '../warmup/decide.ts';
 import type { Ceiling, DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { invalid } from '../warmup/errors.ts';
+import { keptChange } from '../warmup/history.ts';
 import { buildPlan, DEFAULT_PLAN } from '../warmup/plan.ts';
 import { changeIp, findIpId, keepPlan, loadIp, loadIps, v3Plan } from './change.ts';
 import type { Tenant } from './engine.ts';
@@ -236,7 +237,9 @@ export async function pageOfIps(
 }
 
 /** The last 20 changes of an IP, newest first. */
-export async function historyOf(tenant: Tenant, ipId: string): Promise<unknown[]> {
-  const entries = await tenant.engine.scripts.redis.lrange(tenant.keys.history(ipId), 0, -1);
-  return entries.map((entry) => JSON.parse(entry));
+export async function historyOf(tenant: Tenant, ipId: string): Promise<(decide.Change & { at: string })[]> {
+  const { history } = await loadIp(tenant, ipId);
+  return history
+    .map(keptChange)
+    .map(({ atMs, ...change }) => ({ at: new Date(atMs).toISOString(), ...change }));
 }

@@ -2,19 +2,22 @@
  * From a decision to what is written: the record with its next revision, the published quota, the due work, the stream of
  * changes and the indexes, as one item of one atomic script.
  */
+import { tellingEdges } from '../redis/hot-record.ts';
 import type { Item } from '../redis/transact.ts';
 import { sortableAddress } from '../warmup/address.ts';
 import { type Change, type Decision, nextDueAt } from '../warmup/decide.ts';
-import { DedicatedIp } from '../warmup/dedicated-ip.ts';
+import { DedicatedIp, RECORD_VERSION } from '../warmup/dedicated-ip.ts';
 import { conflict } from '../warmup/errors.ts';
+import { withChanges } from '../warmup/history.ts';
 import type { Plan } from '../warmup/plan.ts';
 import { warmupDayAt } from '../warmup/progress.ts';
-import { type SendQuota, sendQuotaFor } from '../warmup/quota.ts';
+import { type SendQuota, sendQuotaFor, type WindowLimits } from '../warmup/quota.ts';
+import { storedIp } from '../warmup/stored-ip.ts';
+import { HOUR_MS } from '../warmup/units.ts';
 import type { Tenant } from './engine.ts';
 
 /** The account's stream keeps about this many changes: years for most, and a bound for all. */
 const STREAM_LENGTH = 100_000;
-const HISTORY_LENGTH = 20;
 
 /** In which choices an IP takes part: all of the account and each of its pools, unless it is on its way out. */
 const scopesOf = (ip: DedicatedIp) =>
@@ -35,7 +38,7 @@ const inStream = ({ keys }: Tenant, entry: string): (string | number)[] => [
 export const recordChange = (tenant: Tenant, nowMs: number, change: Change) =>
   inStream(tenant, JSON.stringify({ at: new Date(nowMs).toISOString(), ...change }));
 
-/** `revision` first, so that the script can read it without parsing the rest. */
+/** The record of a pool or of the account: `rev` first, so that the script can read it without parsing the rest. */
 export const recordOf = (rev: number, { rev: _, ...rest }: { rev: number }) =>
   JSON.stringify({ rev, ...rest });
 
@@ -57,11 +60,15 @@ export function itemFor(
   if (before?.status === 'released') {
     throw conflict(`${before.address} was released; nothing about it can be changed`, { status: 'released' });
   }
-  const ip = DedicatedIp.parse({ ...decision.ip, rev: (before?.rev ?? 0) + 1, updatedAtMs: nowMs });
-  const run: Item['run'] = [['SET', keys.ip(ip.id), recordOf(ip.rev, ip)]];
-  const dueMs = nextDueAt(ip, nowMs);
-  run.push(dueMs === null ? ['ZREM', keys.due, ip.id] : ['ZADD', keys.due, dueMs, ip.id]);
-
+  const ip = DedicatedIp.parse({
+    ...decision.ip,
+    version: RECORD_VERSION,
+    rev: (before?.rev ?? 0) + 1,
+    updatedAtMs: nowMs,
+    history: withChanges(decision.ip.history, nowMs, decision.changes),
+  });
+  const run: Item['run'] = [['SET', keys.ip(ip.id), storedIp(ip)], dueCommand(tenant, ip, nowMs)];
+  if (before?.version === 1) run.push(['DEL', keys.history(ip.id)]);
   run.push(...indexChanges(tenant, before, ip));
   if (!before) {
     run.push(['HSET', keys.addresses, ip.address, ip.id], ['ZADD', keys.ips, ip.createdAtMs, ip.id]);
@@ -78,11 +85,7 @@ export function itemFor(
       address: ip.address,
       ...change,
     });
-    run.push(
-      inStream(tenant, entry),
-      ['LPUSH', keys.history(ip.id), entry],
-      ['LTRIM', keys.history(ip.id), 0, HISTORY_LENGTH - 1],
-    );
+    run.push(inStream(tenant, entry));
   }
 
   const check: Item['check'] = [[keys.ip(ip.id), before?.rev ?? 0]];
@@ -95,25 +98,46 @@ export function itemFor(
     );
     return { check, run, publish: [] };
   }
-  const quota = sendQuotaFor(ip, plan, nowMs);
-  run.push(
-    ['DEL', keys.quota(ip.address)],
-    ['HSET', keys.quota(ip.address), ...publishedFields(ip, quota, nowMs)],
-  );
-  const { id, address, hostname, bind, pools } = ip;
-  const texts = { id, address, hostname, bind, pools };
+  return { check, run, publish: [publication(tenant, before, ip, plan, nowMs, run)] };
+}
+
+/** Publishes the quota of an IP whose record stays as it is, unless somebody else has changed it meanwhile. */
+export function republish(tenant: Tenant, ip: DedicatedIp, plan: Plan | null, nowMs: number): Item {
+  const run = [dueCommand(tenant, ip, nowMs)];
   return {
-    check,
+    check: [[tenant.keys.ip(ip.id), ip.rev]],
     run,
-    publish: [
-      {
-        texts,
-        quota,
-        known: before !== null,
-        was: before ? scopesOf(before) : [],
-        scopes: scopesOf(ip),
-      },
-    ],
+    publish: [publication(tenant, ip, ip, plan, nowMs, run)],
+  };
+}
+
+/** Would the record say the same, but for the count of its writes? */
+export const isSameRecord = (before: DedicatedIp, after: DedicatedIp) =>
+  before.version === RECORD_VERSION && storedIp(before) === storedIp(after);
+
+function dueCommand({ keys }: Tenant, ip: DedicatedIp, nowMs: number): (string | number)[] {
+  const dueMs = nextDueAt(ip, nowMs);
+  return dueMs === null ? ['ZREM', keys.due, ip.id] : ['ZADD', keys.due, dueMs, ip.id];
+}
+
+/** The quota for the script to publish. The hash that anybody can read is written by a command of `run`. */
+function publication(
+  { keys }: Tenant,
+  before: DedicatedIp | null,
+  ip: DedicatedIp,
+  plan: Plan | null,
+  nowMs: number,
+  run: Item['run'],
+): Item['publish'][number] {
+  const quota = sendQuotaFor(ip, plan, nowMs);
+  const { id, address, hostname, bind, pools } = ip;
+  run.push(['DEL', keys.quota(address)], ['HSET', keys.quota(address), ...publishedFields(ip, quota, nowMs)]);
+  return {
+    texts: { id, address, hostname, bind, pools },
+    quota,
+    known: before !== null,
+    was: before ? scopesOf(before) : [],
+    scopes: scopesOf(ip),
   };
 }
 
@@ -134,14 +158,15 @@ function indexChanges(tenant: Tenant, before: DedicatedIp | null, ip: DedicatedI
   ];
 }
 
-/** The published quota as a hash that anybody can read. `-1` is unlimited; instants are ISO 8601 in UTC. */
+/**
+ * The published quota as a hash that anybody can read. `-1` is unlimited; instants are ISO 8601 in UTC. Redis keeps a hash
+ * packed while no value is longer than 64 bytes: so it takes 250 bytes and not 1 000. What follows from the rest is left out.
+ */
 function publishedFields(ip: DedicatedIp, quota: SendQuota, nowMs: number): (string | number)[] {
-  const iso = (ms: number) => new Date(ms).toISOString();
   const fields: Record<string, string | number> = { ipId: ip.id, status: ip.status };
   if (quota.gate === 'closed') return Object.entries(fields).flat();
-  if (ip.warmup) {
-    fields.plan = ip.warmup.plan;
-    if (ip.status === 'warming') fields.warmupDay = warmupDayAt({ ...ip, warmup: ip.warmup }, nowMs);
+  if (ip.status === 'warming' && ip.warmup) {
+    fields.warmupDay = warmupDayAt({ ...ip, warmup: ip.warmup }, nowMs);
   }
   if (quota.heldUntilMs > 0)
     fields.heldUntil = Number.isFinite(quota.heldUntilMs) ? iso(quota.heldUntilMs) : 'resumed';
@@ -150,12 +175,22 @@ function publishedFields(ip: DedicatedIp, quota: SendQuota, nowMs: number): (str
     to: iso(quota.toMs),
     dailyLimit: quota.current.dailyLimit ?? -1,
     hourlyCap: quota.current.hourlyCap ?? -1,
-    burst: quota.current.burst ?? -1,
-    nextTo: iso(quota.edgesMs[0]!),
+    ...burstOf('burst', quota.current),
     nextDailyLimit: quota.next.dailyLimit ?? -1,
     nextHourlyCap: quota.next.hourlyCap ?? -1,
-    nextBurst: quota.next.burst ?? -1,
-    edges: quota.edgesMs.slice(1).map(iso).join(' '),
+    ...burstOf('nextBurst', quota.next),
   });
+  const edgesMs = tellingEdges(quota);
+  if (edgesMs.length > 0) {
+    const hours = edgesMs.map((toMs, index) => (toMs - (edgesMs[index - 1] ?? quota.toMs)) / HOUR_MS);
+    fields.nextHours = hours.join(' ');
+  }
   return Object.entries(fields).flat();
 }
+
+/** Without milliseconds when there are none. */
+const iso = (ms: number) => new Date(ms).toISOString().replace('.000Z', 'Z');
+
+/** Rarely another one than the whole hourly cap. */
+const burstOf = (name: string, { burst, hourlyCap }: WindowLimits) =>
+  burst === hourlyCap ? {} : { [name]: burst ?? -1 };

@@ -7,10 +7,10 @@ import { type Item, transact } from '../redis/transact.ts';
 import { advance, type Change } from '../warmup/decide.ts';
 import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { eachAccount } from './accounts.ts';
-import { keepPlan, parseIp, planOf, v3Plan } from './change.ts';
+import { keepPlan, parseIps, planOf, v3Plan } from './change.ts';
 import { type Engine, nowIn, nowOf, type Tenant, tenantOf } from './engine.ts';
 import { sweepAllocations, sweepReturns } from './inventory.ts';
-import { itemFor } from './save.ts';
+import { isSameRecord, itemFor, republish } from './save.ts';
 
 export type TickResult = {
   /** IPs that were looked at and saved. */
@@ -116,18 +116,22 @@ async function advanceBatch(tenant: Tenant, ids: string[], nowMs: number): Promi
   const { engine, keys, account } = tenant;
   const records = await engine.scripts.redis.mget(ids.map(keys.ip));
   const decided: { before: DedicatedIp; changes: Change[]; item: Item }[] = [];
-  for (const [index, raw] of records.entries()) {
+  for (const [index, before] of (await parseIps(tenant, ids, records)).entries()) {
     const id = ids[index]!;
     try {
-      if (!raw) throw new Error(`${id} is due but has no record`);
-      const before = parseIp(raw);
+      if (before instanceof Error) throw before;
+      if (!before) throw new Error(`${id} is due but has no record`);
       // Another worker was faster; nothing is ever due again.
       if (before.status === 'released') continue;
       const ofItself = before.autoWarmup && before.status === 'provisioning' ? v3Plan(engine) : null;
       const decision = advance(before, nowMs, ofItself);
       const begins = ofItself && decision.ip.status === 'warming' ? keepPlan(tenant, ofItself) : null;
       const plan = begins?.plan ?? (await planOf(tenant, decision.ip));
-      const item = itemFor(tenant, before, decision, plan, nowMs);
+      // On most days nothing changes but the day: the record stays, and the next windows are published.
+      const isSame = decision.changes.length === 0 && isSameRecord(before, decision.ip);
+      const item = isSame
+        ? republish(tenant, before, plan, nowMs)
+        : itemFor(tenant, before, decision, plan, nowMs);
       item.run.push(...(begins?.run ?? []));
       decided.push({ before, changes: decision.changes, item });
     } catch (error) {

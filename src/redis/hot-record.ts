@@ -15,9 +15,19 @@ const GATES = ['closed', 'warming', 'active'] as const;
 const STATE_FROM = 8;
 const PUBLISHED_FROM = 64;
 const EDGES_FROM = 168;
+/** Said here once more: senders load this file, and of `warmup` as little as can be. */
+const DAY_MS = 86_400_000;
+
+/** The edges that say something: past the last one windows of 24 h go on, so one that lies there need not be told. */
+export function tellingEdges({ toMs, edgesMs }: Pick<SendQuota, 'toMs' | 'edgesMs'>): readonly number[] {
+  let count = edgesMs.length;
+  while (count > 0 && edgesMs[count - 1]! - (edgesMs[count - 2] ?? toMs) === DAY_MS) count -= 1;
+  return edgesMs.slice(0, count);
+}
 
 /** The part of the record that is published, from byte 64 on. */
 export function packPublished(quota: SendQuota, texts: HotTexts): Buffer {
+  const edgesMs = tellingEdges(quota);
   const numbers = [
     GATES.indexOf(quota.gate),
     quota.heldUntilMs,
@@ -25,8 +35,8 @@ export function packPublished(quota: SendQuota, texts: HotTexts): Buffer {
     quota.toMs,
     ...packLimits(quota.current),
     ...packLimits(quota.next),
-    quota.edgesMs.length,
-    ...quota.edgesMs,
+    edgesMs.length,
+    ...edgesMs,
   ];
   const packed = Buffer.alloc(numbers.length * 8);
   for (const [index, value] of numbers.entries()) packed.writeDoubleLE(value, index * 8);

@@ -28,7 +28,7 @@ export function accountKeys(account: AccountRef) {
     sent: (ipId: string) => `${prefix}sent:${ipId}`,
     /** Set: receipts credited in the running day. */
     refunded: (ipId: string) => `${prefix}refunded:${ipId}`,
-    /** List, newest first: the last 20 changes of an IP, JSON. */
+    /** List, newest first: where earlier builds kept the changes of an IP. Now its record has them; read, and deleted. */
     history: (ipId: string) => `${prefix}history:${ipId}`,
     /** Hash: address -> id of the IP that holds it (provisioning to cooldown). */
     addresses: `${prefix}addresses`,

@@ -61,6 +61,7 @@ export function create(given: NewIp, nowMs: number, by: string): Decision {
       pools: [],
       warmup: null,
       cooldown: null,
+      history: [],
     },
     changes: [{ what: 'status', from: null, to: given.status, because, by }],
   };

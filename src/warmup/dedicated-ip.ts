@@ -1,13 +1,16 @@
 /**
- * The record of one dedicated IP: everything that is decided about it, and nothing that is counted. This schema is the
- * stored shape; a record is parsed when it is read and checked before it is written.
+ * The record of one dedicated IP: everything that is decided about it, and nothing that is counted. It is checked when it is
+ * read and before it is written; `stored-ip.ts` has its stored form.
  */
 import { z } from 'zod';
 import type { Calendar } from './calendar.ts';
 import { STATUSES } from './lifecycle.ts';
 
-/** The layout of the record. A process that meets a higher number refuses to write: it would drop what it cannot read. */
-export const RECORD_VERSION = 1;
+/**
+ * The layout of the record. A process that meets a higher number refuses to write: it would drop what it cannot read.
+ * 1 said everything, and had its history in a list of its own.
+ */
+export const RECORD_VERSION = 2;
 
 const instantMs = z.number().int().nonnegative();
 const limit = z.number().int().positive().nullable();
@@ -92,6 +95,8 @@ export const DedicatedIp = z.object({
   pools: z.array(z.string()),
   warmup: Warmup.nullable(),
   cooldown: z.object({ from: z.enum(STATUSES), sinceMs: instantMs, untilMs: instantMs }).nullable(),
+  /** The last 20 changes, newest first, as `history.ts` packs them. */
+  history: z.array(z.array(z.unknown())).default([]),
 });
 export type DedicatedIp = z.infer<typeof DedicatedIp>;
 

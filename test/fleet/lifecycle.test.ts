@@ -1,6 +1,5 @@
 /** The life of an IP in Redis: starts, holds, days without a worker, two workers at once, and what the stream tells of it. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { parseIp } from '../../src/fleet/change.ts';
 import { addToInventory } from '../../src/fleet/inventory.ts';
 import {
   endWarmup,
@@ -19,6 +18,7 @@ import { inventoryKeys } from '../../src/redis/keys.ts';
 import type { DedicatedIp, Warmup } from '../../src/warmup/dedicated-ip.ts';
 import { buildPlan, DEFAULT_PLAN } from '../../src/warmup/plan.ts';
 import { warmupDayAt } from '../../src/warmup/progress.ts';
+import { readStoredIp } from '../../src/warmup/stored-ip.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../src/warmup/units.ts';
 import { bookOf, type Fleet, startFleet, MONDAY as T0, table } from '../support/fleet.ts';
 
@@ -362,9 +362,9 @@ describe('a record that', () => {
       (raw: string) => JSON.stringify(Object.fromEntries(Object.entries(JSON.parse(raw)).reverse())),
     ],
     ['is no JSON', (_: string) => 'ouch'],
-    ['lacks a field', (raw: string) => raw.replace(/"holds":\[\],/, '')],
+    ['lacks a field', (raw: string) => raw.replace(/"createdAtMs":\d+,/, '')],
     ['has a status that there is not', (raw: string) => raw.replace('"warming"', '"boiling"')],
-    ['was written by a newer version', (raw: string) => raw.replace('"version":1', '"version":2')],
+    ['was written by a newer version', (raw: string) => raw.replace('"version":2', '"version":3')],
   ] as const;
 
   test.each(damaged)(
@@ -415,8 +415,8 @@ describe('a record that', () => {
 
   test('was written by a newer version is refused with a sentence that says what to do', async () => {
     const ip = await fleet.warming();
-    const raw = (await fleet.redis.get(fleet.tenant.keys.ip(ip.id)))!.replace('"version":1', '"version":7');
-    expect(() => parseIp(raw)).toThrow(/has version 7, this process writes 1; upgrade/);
+    const raw = (await fleet.redis.get(fleet.tenant.keys.ip(ip.id)))!.replace('"version":2', '"version":7');
+    expect(() => readStoredIp(ip.id, raw)).toThrow(/has version 7, this process writes 2; upgrade/);
   });
 });
 

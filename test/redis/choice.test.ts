@@ -11,9 +11,10 @@ import type { TakeAnswer } from '../../src/redis/answer.ts';
 import { unpackHot } from '../../src/redis/hot-record.ts';
 import type { TakeRequest } from '../../src/redis/limiter.ts';
 import { type CounterState, charge, NEW_COUNTER, read } from '../../src/warmup/counter.ts';
-import { DedicatedIp } from '../../src/warmup/dedicated-ip.ts';
+import type { DedicatedIp } from '../../src/warmup/dedicated-ip.ts';
 import { WarmlineError } from '../../src/warmup/errors.ts';
 import type { SendQuota } from '../../src/warmup/quota.ts';
+import { readStoredIp } from '../../src/warmup/stored-ip.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../src/warmup/units.ts';
 import { bookOf, type Fleet, startFleet, MONDAY as T0, table } from '../support/fleet.ts';
 
@@ -293,7 +294,7 @@ async function walk(
   async function members(scope: string | null): Promise<Member[]> {
     const all: Member[] = [];
     for (const id of ids) {
-      const ip = DedicatedIp.parse(JSON.parse((await redis.get(tenant.keys.ip(id)))!));
+      const ip = readStoredIp(id, (await redis.get(tenant.keys.ip(id)))!);
       if (ip.status === 'released' || ip.status === 'cooldown') continue;
       if (scope !== null && !ip.pools.includes(scope)) continue;
       all.push({ ip, ...unpackHot((await redis.getBuffer(tenant.keys.hot(ip.address)))!) });

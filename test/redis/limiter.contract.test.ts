@@ -6,7 +6,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { TakeAnswer } from '../../src/redis/answer.ts';
-import { type HotTexts, unpackHot } from '../../src/redis/hot-record.ts';
+import { type HotTexts, tellingEdges, unpackHot } from '../../src/redis/hot-record.ts';
 import { accountKeys } from '../../src/redis/keys.ts';
 import { createLimiter } from '../../src/redis/limiter.ts';
 import { transact } from '../../src/redis/transact.ts';
@@ -336,7 +336,8 @@ async function walk(first: Publish, steps: readonly Step[]): Promise<void> {
       }
     }
     const { state, quota, texts } = unpackHot((await fleet.redis.getBuffer(keys.hot(ip)))!);
-    expect({ state, quota, texts }).toEqual({ state: twin.state, quota: twin.quota, texts: TEXTS });
+    const published = { ...twin.quota, edgesMs: tellingEdges(twin.quota) };
+    expect({ state, quota, texts }).toEqual({ state: twin.state, quota: published, texts: TEXTS });
   }
 }
 
