@@ -136,7 +136,7 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
     inFlight += 1;
     const alone = lines.length === 1 && waiters[0]!.length === 1;
     const call = alone ? sendAlone(lines[0]!, waiters[0]![0]!) : sendTogether(lines, waiters);
-    call
+    void call
       .catch((error) => {
         // Whether it was done is unknown, so it counts as spent. Nothing is asked again.
         for (const waiter of waiters.flat()) settle(waiter, () => recover(waiter.request, error));

@@ -111,6 +111,9 @@ class DebitingCluster extends Cluster {
   }
 }
 
+/** A command of the queue that finds no master is tried again every 100 ms; after an error BullMQ would pause for 15 s. */
+const RIDES_OUT_A_FAILOVER = 300;
+
 /**
  * For BullMQ, which retries for ever by itself and must never share a connection that debits.
  * @param beside the connection of the same process, which has found out whether this is a cluster
@@ -120,7 +123,10 @@ export function connectForQueue(url: string, beside: RedisConnection): RedisConn
   const urls = nodeUrls(url);
   const redis =
     beside instanceof Cluster
-      ? new Cluster(startupNodes(urls), clusterOptions(urls, options))
+      ? new Cluster(startupNodes(urls), {
+          ...clusterOptions(urls, options),
+          maxRedirections: RIDES_OUT_A_FAILOVER,
+        })
       : new Redis(url, options);
   redis.on('error', () => {});
   return redis;

@@ -28,6 +28,10 @@ export function accountKeys(account: AccountRef) {
     sent: (ipId: string) => `${prefix}sent:${ipId}`,
     /** Set: receipts credited in the running day. */
     refunded: (ipId: string) => `${prefix}refunded:${ipId}`,
+    /** Hash: holder of a lease -> seq of what it gave back last, in the running day. */
+    returned: (ipId: string) => `${prefix}returned:${ipId}`,
+    /** Hash: holder of a lease -> what it drew in the hour (layout in `lua/lease.lua`); of an address or a scope. */
+    leases: (target: string) => `${prefix}leases:${target}`,
     /** List, newest first: where earlier builds kept the changes of an IP. Now its record has them; read, and deleted. */
     history: (ipId: string) => `${prefix}history:${ipId}`,
     /** Hash: address -> id of the IP that holds it (provisioning to cooldown). */

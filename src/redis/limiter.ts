@@ -4,7 +4,14 @@
  */
 import { isIPv6 } from 'node:net';
 import { invalid, notFound } from '../warmup/errors.ts';
-import { answerOf, MOST_SENDS_PER_TAKE, ReplyReader, type TakeAnswer } from './answer.ts';
+import {
+  answerOf,
+  MOST_SENDS_PER_TAKE,
+  type Part,
+  ReplyReader,
+  type TakeAnswer,
+  type Verdict,
+} from './answer.ts';
 import { createCoalescer, type Recover } from './coalescer.ts';
 import { unpackHot, unpackSent } from './hot-record.ts';
 import { type AccountRef, accountKeys } from './keys.ts';
@@ -24,6 +31,24 @@ export type TakeRequest = {
   among?: readonly string[] | undefined;
   family?: 4 | 6 | undefined;
 };
+
+export type LeaseCall = {
+  /** An id that no other lease has. */
+  holder: string;
+  /** `join`: only be counted among the holders; `end`: be counted no more. */
+  verb: 'take' | 'join' | 'end';
+  /** Most sends that are of use, and fewest, from one IP. */
+  want: number;
+  least: number;
+  /** Since the holder was last given any. */
+  waitedMs: number;
+  target: Pick<TakeRequest, 'ip' | 'pool' | 'family'>;
+  /** What was taken ahead and not used. Each is credited once, and in the order of their `seq`. */
+  returns: readonly Part[];
+};
+
+/** For each part of the verdict the time until its hour ends. */
+export type LeaseReply = { verdict: Verdict | null; hourEndsInMs: number[] };
 
 export type RefundRequest = { receipt: string; count?: number | undefined };
 
@@ -168,6 +193,41 @@ export function createLimiter(
     return { refunded: Number(refunded) };
   }
 
+  /** Takes sends ahead for a holder, and takes back what it did not use. `null`: no such pool, or nothing is published. */
+  async function lease(call: LeaseCall): Promise<LeaseReply | null> {
+    const { holder, verb, want, least, waitedMs, target, returns } = call;
+    const returned = await Promise.all(
+      returns.map(async ({ ip, dayFromMs, hourFromMs, seq, sends }) => [
+        await addressOf(ip.ip),
+        ip.ipId,
+        dayFromMs,
+        hourFromMs,
+        seq,
+        sends,
+      ]),
+    );
+    const named =
+      target.ip === undefined
+        ? ['pool', target.pool ?? '', target.family ?? '']
+        : ['ip', await addressOf(target.ip), target.ip.startsWith('ip_') ? target.ip : ''];
+    const reply = await scripts.runPacked('lease', [
+      keys.account,
+      keys.prefix,
+      holder,
+      verb,
+      want,
+      least,
+      Math.floor(waitedMs),
+      ...named,
+      ...returned.flat(),
+    ]);
+    if (reply === null) return null;
+    if (reply.length === 0) return { verdict: null, hourEndsInMs: [] };
+    const reader = new ReplyReader(reply);
+    const verdict = reader.answer(want);
+    return { verdict, hourEndsInMs: verdict.parts.map(() => reader.double()) };
+  }
+
   /** The counter of one IP and what it sent, at one instant. `null` when nothing is published for the address. */
   async function look(address: string, ipId: string) {
     const [now, hot, hours, days] = (await scripts.runBuffer('read', [
@@ -182,6 +242,8 @@ export function createLimiter(
     take,
     peek: (request: TakeRequest) => takeWithCare(request, true),
     refund,
+    lease,
+    unknown,
     look,
   };
 }

@@ -14,9 +14,11 @@ import { resolveAccount, runsOnTestClock } from '../redis/directory.ts';
 import { createLimiter, type RefundRequest, type TakeRequest } from '../redis/limiter.ts';
 import { createScripts } from '../redis/scripts.ts';
 import { WarmlineError } from '../warmup/errors.ts';
+import { type Lease, LeaseClock, type LeaseOptions, SendLease } from './lease.ts';
 
 export type { BecauseCode, Grant, TakeAnswer } from '../redis/answer.ts';
 export type { RefundRequest, TakeRequest } from '../redis/limiter.ts';
+export type { Lease, LeasedIp, LeaseOptions, LeaseStats } from './lease.ts';
 export { WarmlineError };
 
 export type SenderOptions = {
@@ -44,6 +46,13 @@ export type Sender = {
   peek(request?: TakeRequest): Promise<TakeAnswer>;
   /** Gives back what was granted but not sent; each receipt counts once. */
   refund(refunds: RefundRequest | readonly RefundRequest[]): Promise<{ refunded: number }>;
+  /**
+   * Takes sends ahead, to be spent here without a round trip: a hundred times as many decisions a second, as exact. For
+   * whoever sends much; what is held when the process is killed is lost for that hour.
+   * @throws WarmlineError `invalid`
+   */
+  lease(options?: LeaseOptions): Lease;
+  /** Gives back what its leases hold, and hangs up. */
   close(): Promise<void>;
 };
 
@@ -67,20 +76,26 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
     const account = await resolveAccount(redis, name);
     if (!account)
       throw new Error(`there is no account "${name}" in this Redis; was the worker ever started on it?`);
-    const limiter = createLimiter(createScripts(redis, { testClock }), account);
     const unlimited = rememberUnlimited();
+    const allowActive = whenUnreachable === 'allow-active';
+    const limiter = createLimiter(createScripts(redis, { testClock }), account, {
+      recover(request, error) {
+        if (!isUnreachable(error)) throw error;
+        // The outcome of a take whose connection broke is unknown: it counts as spent, and is not tried again.
+        return (allowActive && unlimited.grant(request)) || unreachable();
+      },
+    });
+    const leases = new Set<SendLease>();
+    const turn = new LeaseClock();
 
     return {
-      async take(request = {}) {
-        try {
-          const answer = await limiter.take(request);
-          unlimited.see(request, answer);
+      take(request = {}) {
+        const taken = limiter.take(request);
+        if (!allowActive) return taken;
+        return taken.then((answer) => {
+          if (answer.because?.code !== 'unreachable') unlimited.see(request, answer);
           return answer;
-        } catch (error) {
-          if (!isUnreachable(error)) throw error;
-          // The outcome of a take whose connection broke is unknown: it counts as spent, and is not tried again.
-          return (whenUnreachable === 'allow-active' && unlimited.grant(request)) || unreachable();
-        }
+        });
       },
       async peek(request = {}) {
         try {
@@ -91,7 +106,17 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
         }
       },
       refund: (refunds) => limiter.refund(Array.isArray(refunds) ? refunds : [refunds as RefundRequest]),
+      lease(leaseOptions = {}) {
+        const lease: SendLease = new SendLease(limiter, leaseOptions, {
+          turn,
+          recovery: { isUnreachable, allowActive },
+          onClose: () => leases.delete(lease),
+        });
+        leases.add(lease);
+        return lease;
+      },
       async close() {
+        await Promise.all([...leases].map((lease) => lease.close()));
         await redis.quit().catch(() => redis.disconnect());
       },
     };

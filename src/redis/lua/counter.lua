@@ -331,7 +331,7 @@ local function file_past(prefix, id, before, c)
     -- last seq of that day. Without a take there is no receipt.
     if before.seq > 0 then
       redis.call('HSET', key, 'closed', before.seq)
-      redis.call('DEL', prefix .. 'refunded:' .. id)
+      redis.call('DEL', prefix .. 'refunded:' .. id, prefix .. 'returned:' .. id)
     end
   end
 end

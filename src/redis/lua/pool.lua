@@ -252,7 +252,8 @@ local function wait_for(all, need)
   return best, best_at, soonest
 end
 
--- One take. `among`: addresses, or nil for all. Returns the answer and the sends granted.
+-- One take. `among`: addresses, or nil for all. Returns the answer, the sends
+-- granted, and the IPs that granted them, each { address, c, count }.
 local function take_from_pool(scope, count, partial, peek, family, among)
   set_right, gave_up = 0, false
   local families, gate = families_of(scope, family), gate_of(scope)
@@ -302,7 +303,7 @@ local function take_from_pool(scope, count, partial, peek, family, among)
         write_gate(scope, gate)
       end
     end
-    return allowed(now, chosen[1].c, total, count, parts, wanted < count and total == wanted and ceiling or nil), total
+    return allowed(now, chosen[1].c, total, count, parts, wanted < count and total == wanted and ceiling or nil), total, chosen
   end
 
   -- Denied. The IPs that count: those with some room, and those whose turn comes soonest.
@@ -338,7 +339,7 @@ local function take_from_pool(scope, count, partial, peek, family, among)
     end
     binding = ceiling
   end
-  if not binding then return answer(now, BY_STATUS, 0, -1, 0, now, false, -1, { part(nil, 0) }), 0 end
+  if not binding then return answer(now, BY_STATUS, 0, -1, 0, now, false, -1, { part(nil, 0) }), 0, {} end
   -- A pool's ceiling has no text of its own: the IP is named by the best one.
-  return denied(now, best or soonest, binding, best_at), 0
+  return denied(now, best or soonest, binding, best_at), 0, {}
 end
