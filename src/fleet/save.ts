@@ -94,6 +94,7 @@ export function itemFor(
       ['HDEL', keys.addresses, ip.address],
       ['ZREM', keys.ips, ip.id],
       ['DEL', keys.hot(ip.address), keys.quota(ip.address), keys.refunded(ip.id)],
+      ['DEL', keys.returned(ip.id), keys.leases(ip.address)],
       ['HSET', keys.returns, ip.id, ip.address],
     );
     return { check, run, publish: [] };
