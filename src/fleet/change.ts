@@ -47,7 +47,7 @@ export async function parseIps(
       const entries = await engine.scripts.redis.lrange(keys.history(ip.id), 0, -1);
       ip.history = entries.map((entry) => {
         const change = JSON.parse(entry) as Change & { at: string };
-        return keepChange(Date.parse(change.at), change);
+        return keepChange(ip.createdAtMs, Date.parse(change.at), change);
       });
     }),
   );

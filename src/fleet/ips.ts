@@ -238,8 +238,9 @@ export async function pageOfIps(
 
 /** The last 20 changes of an IP, newest first. */
 export async function historyOf(tenant: Tenant, ipId: string): Promise<(decide.Change & { at: string })[]> {
-  const { history } = await loadIp(tenant, ipId);
-  return history
-    .map(keptChange)
-    .map(({ atMs, ...change }) => ({ at: new Date(atMs).toISOString(), ...change }));
+  const { createdAtMs, history } = await loadIp(tenant, ipId);
+  return history.map((kept) => {
+    const { atMs, ...change } = keptChange(createdAtMs, kept);
+    return { at: new Date(atMs).toISOString(), ...change };
+  });
 }

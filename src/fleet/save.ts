@@ -65,7 +65,7 @@ export function itemFor(
     version: RECORD_VERSION,
     rev: (before?.rev ?? 0) + 1,
     updatedAtMs: nowMs,
-    history: withChanges(decision.ip.history, nowMs, decision.changes),
+    history: withChanges(decision.ip, nowMs, decision.changes),
   });
   const run: Item['run'] = [['SET', keys.ip(ip.id), storedIp(ip)], dueCommand(tenant, ip, nowMs)];
   if (before?.version === 1) run.push(['DEL', keys.history(ip.id)]);

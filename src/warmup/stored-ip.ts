@@ -41,7 +41,7 @@ const UNSAID_OF_WARMUP = {
 const statusSince = (ip: Pick<DedicatedIp, 'status' | 'createdAtMs'> & { warmup?: unknown }) =>
   ip.status === 'warming' && ip.warmup ? (ip.warmup as { startedAtMs: number }).startedAtMs : ip.createdAtMs;
 const updatedAt = ({ history, createdAtMs }: { history?: readonly unknown[][]; createdAtMs: number }) =>
-  (history?.[0]?.[0] as number | undefined) ?? createdAtMs;
+  createdAtMs + Number(history?.[0]?.[0] ?? 0);
 
 export function storedIp(ip: DedicatedIp): string {
   const { rev, version, id: _, statusSinceMs, updatedAtMs, warmup, history, ...rest } = ip;

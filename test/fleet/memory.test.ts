@@ -1,10 +1,11 @@
-/** Nothing grows without a bound: a fleet that has run for half a year is as large as one that has run for four months. */
+/** An IP is small, and nothing grows without a bound: a fleet that has run for half a year is as large as one that has run for four months. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { addToInventory } from '../../src/fleet/inventory.ts';
 import { releaseIp, startWarmup } from '../../src/fleet/ips.ts';
 import { addIpToPool, createPool } from '../../src/fleet/pools.ts';
 import { DAY_MS, HOUR_MS } from '../../src/warmup/units.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
+import { bytesOfIp } from '../support/memory.ts';
 
 let fleet: Fleet;
 beforeAll(async () => {
@@ -77,4 +78,29 @@ test('an address that comes and goes leaves nothing in the indexes, only its rec
   expect(seen[1]).toEqual(seen[0]);
   expect(seen[2]).toEqual(seen[0]);
   expect(seen[0]!.some((key) => /:(hot|quota|ready|turn|refunded):/.test(key))).toBe(false);
+});
+
+test('a warming IP takes 1 KB, and 1.4 KB with all that is kept of what it sent', async () => {
+  await fleet.reset();
+  const { tenant, redis, limiter } = fleet;
+  await addToInventory(fleet.engine, { addresses: ['203.0.113.117'] });
+  // A fraction of a second, a zone with summer time: what real starts have.
+  await fleet.advance({ ms: 123 });
+  const ip = await fleet.create();
+  await startWarmup(tenant, ip.id, { zone: 'Europe/Berlin' });
+  const { own: fresh } = await bytesOfIp(redis, tenant.keys, ip);
+  expect(fresh).toBeLessThanOrEqual(1024);
+  // Mail in every hour, as much as may be sent.
+  let sends = 0;
+  for (let hour = 0; hour < 14 * 24; hour += 1) {
+    const { granted } = await limiter.take({ ip: ip.id, count: 1_000_000, partial: true });
+    sends += granted[0]?.count ?? 0;
+    const { own, sent } = await bytesOfIp(redis, tenant.keys, ip);
+    expect([hour, own <= 1024, own + sent <= 1.4 * 1024]).toEqual([hour, true, true]);
+    await fleet.advance({ ms: HOUR_MS });
+  }
+  await limiter.take({ ip: ip.id, count: 1 });
+  const { hours, days } = (await limiter.look(ip.address, ip.id)).sent;
+  expect([hours.length, days.length]).toEqual([48, 14]);
+  expect(days.reduce((sum, day) => sum + day.sends, 0)).toBe(sends);
 });

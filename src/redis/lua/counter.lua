@@ -224,7 +224,7 @@ end
 --   closed            a number: receipts up to this seq credit nothing any more
 --   hours, days       as earlier builds filed them, 12 bytes each: from as a double, sends as four bytes. The next filing
 --                     takes them over
--- A run that is older than the last 48 hours or 128 days is dropped whole.
+-- What is older than the last 48 slots of hours or 128 of days is dropped.
 local HOURS = { letter = 'h', step = HOUR, keep = 48, older = 'hours' }
 local DAYS = { letter = 'd', step = DAY, keep = 128, older = 'days' }
 local LONGEST_RUN = 60 -- bytes; a sum that grows by a byte later still fits
@@ -292,17 +292,21 @@ local function file_entry(key, kind, from, sends)
   for at = 1, #older, 12 do add_to_runs(runs, kind.step, struct.unpack('<dI4', older, at)) end
   if older ~= '' then redis.call('HDEL', key, kind.older) end
   add_to_runs(runs, kind.step, from, min(sends, 4294967295))
-  local kept = 0
-  for at = #runs, 1, -1 do
-    local run = runs[at]
+  local surplus = -kind.keep
+  for _, run in ipairs(runs) do surplus = surplus + #run.slots end
+  for _, run in ipairs(runs) do
     local field = kind.letter .. string.format('%d', run.from)
-    if kept >= kind.keep then
+    local dropped = max(0, min(surplus, #run.slots))
+    surplus = surplus - dropped
+    if dropped > 0 then
       redis.call('HDEL', key, field)
-    elseif run.changed then
-      for slot, count in ipairs(run.slots) do run.slots[slot] = pack_sends(count) end
-      redis.call('HSET', key, field, table.concat(run.slots))
+      field = kind.letter .. string.format('%d', run.from + dropped * kind.step)
     end
-    kept = kept + #run.slots
+    if dropped < #run.slots and (dropped > 0 or run.changed) then
+      local packed = {}
+      for slot = dropped + 1, #run.slots do packed[#packed + 1] = pack_sends(run.slots[slot]) end
+      redis.call('HSET', key, field, table.concat(packed))
+    end
   end
 end
 
