@@ -1,6 +1,6 @@
 /** `client.quota`: asked before each message. */
 import type { Api, CallOptions } from './api.ts';
-import type { Refund, TakeAnswer, TakeParams } from './types.ts';
+import type { Refund, TakeAnswer, TakeAnswers, TakeManyParams, TakeParams } from './types.ts';
 
 export class Quota {
   readonly #api: Api;
@@ -17,6 +17,16 @@ export class Quota {
    * and send nothing on the strength of the one that failed.
    */
   take(params: TakeParams = {}, options?: CallOptions): Promise<TakeAnswer> {
+    return this.#api.request({ method: 'POST', path: '/v1/quota/take', body: params }, options);
+  }
+
+  /**
+   * Many takes in one request, each granted or denied by itself. An answer with an `error` is that of a take whose IP or pool
+   * does not exist; it says nothing about the others. What is not valid is an error of the call, and nothing is taken.
+   *
+   * Sent one time, as `take` is.
+   */
+  takeMany(params: TakeManyParams, options?: CallOptions): Promise<TakeAnswers> {
     return this.#api.request({ method: 'POST', path: '/v1/quota/take', body: params }, options);
   }
 

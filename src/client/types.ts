@@ -188,6 +188,23 @@ export type TakeAnswer = {
   } | null;
 };
 
+/** Up to 1 000 at once. */
+export type TakeManyParams = { takes: TakeParams[] };
+
+/** Why one take of many could not even be asked: there is no such IP or pool. */
+export type TakeRefusal = {
+  error: {
+    code: string;
+    message: string;
+    /** The field of this take that is at fault. */
+    param: string | null;
+    details: Record<string, unknown>;
+  };
+};
+
+/** In the order of the takes. */
+export type TakeAnswers = { answers: (TakeAnswer | TakeRefusal)[] };
+
 /** A newer API may know others. */
 export type BecauseCode =
   | 'status'

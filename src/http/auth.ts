@@ -36,6 +36,8 @@ const LONGEST_HEADER = 512;
 const NOTED_EVERY_MS = 60_000;
 
 export type Door = {
+  /** Lets in who has a key with this scope, on routes that need nothing between the two. */
+  admit(app: FastifyInstance, scope: Scope): void;
   /** Lets in who has a key. */
   requireKeys(app: FastifyInstance): void;
   /** To be called after the requests are counted, so that a refusal counts too and says how many are left. */
@@ -46,21 +48,30 @@ export type Door = {
 export function createDoor(root: FastifyInstance, engine: Engine, clock: () => number): Door {
   const callers = rememberBriefly(engine, clock);
   root.decorateRequest('caller', null);
+
+  /** Calls `then` at once where the key is known. @throws HttpProblem without a key */
+  function enter(request: FastifyRequest, then: (error?: Error | null) => void): void {
+    const { authorization = '' } = request.headers;
+    request.caller = callers.known(authorization);
+    if (request.caller) then();
+    else {
+      callers.find(authorization, keyOf(request)).then((caller) => {
+        request.caller = caller;
+        then(caller ? null : unauthenticated(request, UNKNOWN_KEY));
+      }, then);
+    }
+  }
+
   return {
+    admit(app, scope) {
+      app.addHook('onRequest', (request, _reply, done) =>
+        enter(request, (error) => done(error ?? missingScope(request.caller!, scope, request) ?? undefined)),
+      );
+    },
     requireKeys(app) {
       app.addHook('onRequest', (request, _reply, done) => {
         if (scopeOf(request) === 'nobody') return done();
-        const { authorization = '' } = request.headers;
-        const known = callers.known(authorization);
-        if (known) {
-          request.caller = known;
-          return done();
-        }
-        callers.find(authorization, keyOf(request)).then((caller) => {
-          if (!caller) return done(unauthenticated(request, UNKNOWN_KEY));
-          request.caller = caller;
-          done();
-        }, done);
+        enter(request, (error) => done(error ?? undefined));
       });
     },
     requireScopes(app) {
@@ -69,8 +80,7 @@ export function createDoor(root: FastifyInstance, engine: Engine, clock: () => n
         // A route that does not exist is told to every key, whatever it may do.
         if (scope === 'nobody' || request.is404) return done();
         if (!request.caller) throw unauthenticated(request, NO_KEY);
-        checkScope(request.caller, scope, request);
-        done();
+        done(missingScope(request.caller, scope, request) ?? undefined);
       });
     },
   };
@@ -104,11 +114,11 @@ const unauthenticated = (request: FastifyRequest, message: { v1: string; v3: str
     'www-authenticate': 'Bearer',
   });
 
-function checkScope({ scopes }: Caller, scope: Scope, request: FastifyRequest): void {
-  if (scopes.includes(scope) || scopes.includes('admin')) return;
-  if (speaksV3(request)) throw missingScopeV3(request.routeOptions.url ?? '', scope);
+function missingScope({ scopes }: Caller, scope: Scope, request: FastifyRequest): HttpProblem | null {
+  if (scopes.includes(scope) || scopes.includes('admin')) return null;
+  if (speaksV3(request)) return missingScopeV3(request.routeOptions.url ?? '', scope);
   const has = scopes.length === 0 ? 'no scope' : `the scope ${scopes.join(', ')}`;
-  throw new HttpProblem(
+  return new HttpProblem(
     403,
     'forbidden',
     `${request.method} ${request.routeOptions.url} needs a key with the scope ${scope}; this one has ${has}`,

@@ -91,8 +91,7 @@ export async function createApi({
 
   const context = createContext(engine, await receiptSecret(engine));
   await app.register(async (hot) => {
-    door.requireKeys(hot);
-    door.requireScopes(hot);
+    door.admit(hot, 'send');
     if (log.isLevelEnabled('debug')) logAnswers(hot, log);
     registerTakes(hot, context);
   });

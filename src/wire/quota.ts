@@ -41,11 +41,11 @@ const Take = z.strictObject({
 });
 type Take = z.output<typeof Take>;
 
-const OneTake = Take.prefault({}).meta({
+export const OneTake = Take.prefault({}).meta({
   id: 'TakeRequest',
   description: 'What a sender asks before it sends.',
 });
-const ManyTakes = z
+export const ManyTakes = z
   .strictObject({
     takes: list(OneTake, MOST_TAKES, 'takes').describe(
       `Each as it would be asked alone. What is not left to one \`ip\` may be spread over as many IPs as it has sends, at most ${WIDEST_TAKE}; over at most ${WIDEST_BATCH} in all.`,
@@ -224,10 +224,12 @@ export const TakeAnswerShape = z
   });
 
 /** In the same order: the answer of each take, or why it alone was refused. */
-const TakeAnswersShape = z.strictObject({ answers: z.array(z.union([TakeAnswerShape, ErrorAnswer])) }).meta({
-  id: 'TakeBatchAnswer',
-  description: 'The answer of each take, in the order in which they were asked.',
-});
+export const TakeAnswersShape = z
+  .strictObject({ answers: z.array(z.union([TakeAnswerShape, ErrorAnswer])) })
+  .meta({
+    id: 'TakeBatchAnswer',
+    description: 'The answer of each take, in the order in which they were asked.',
+  });
 
 /** To one take, or to many. */
 export const TAKE_ANSWER = z.union([TakeAnswerShape, TakeAnswersShape]);

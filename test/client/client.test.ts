@@ -135,6 +135,21 @@ test('the stream of changes, page by page and from the last one seen', async () 
   });
 });
 
+test('many takes at once: each has its answer, in its place', async () => {
+  const { id } = await client.dedicatedIps.startWarmup((await bring(`${own}40`)).id, {
+    plan: 'fourteen-day',
+  });
+  const { answers } = await client.quota.takeMany({
+    takes: [{ ip: id, count: 49 }, { pool: 'nobody' }, { ip: id, count: 2 }, { ip: id }],
+  });
+  const said = answers.map((answer) => ('error' in answer ? answer.error.code : answer.allowed));
+  expect(said).toEqual([true, 'not_found', false, true]);
+  await expect(client.quota.takeMany({ takes: [{ ip: id, count: 0 }] })).rejects.toMatchObject({
+    status: 422,
+    param: 'takes.0.count',
+  });
+});
+
 test('a create whose answer was lost takes one address', async () => {
   await client.inventory.add({ addresses: [`${inventory}64/29`] });
   const free = async () => {

@@ -1,7 +1,15 @@
 import { expectTypeOf, test } from 'vitest';
 import type { z } from 'zod';
 import type * as client from '../../src/client/index.ts';
-import type { IpQuota, PoolQuota, REFUND_BODY, TAKE_BODY, TakeAnswerShape } from '../../src/wire/quota.ts';
+import type {
+  IpQuota,
+  ManyTakes,
+  OneTake,
+  PoolQuota,
+  REFUND_BODY,
+  TakeAnswerShape,
+  TakeAnswersShape,
+} from '../../src/wire/quota.ts';
 import type { ChangeShape, ClockChangeShape } from '../../src/wire/shapes.ts';
 import type {
   AddIpBody,
@@ -33,6 +41,7 @@ test('what the server answers is what the client promises', () => {
   fits<IpQuota, client.IpQuota>();
   fits<PoolQuota, client.PoolQuota>();
   fits<TakeAnswer, client.TakeAnswer>();
+  fits<z.output<typeof TakeAnswersShape>, client.TakeAnswers>();
   fits<z.output<typeof ChangeShape>, client.Change>();
   fits<z.output<typeof ClockChangeShape>, client.EngineChange>();
 });
@@ -51,9 +60,10 @@ test('what the client may ask, the server understands', () => {
   fits<client.HoldParams, Asked<typeof HoldBody>>();
   fits<client.CreatePoolParams, Asked<typeof CreatePoolBody>>();
   fits<{ ipId: string }, Asked<typeof AddIpBody>>();
-  fits<client.TakeParams, Asked<typeof TAKE_BODY>>();
+  fits<client.TakeParams, Asked<typeof OneTake>>();
+  fits<client.TakeManyParams, Asked<typeof ManyTakes>>();
   fits<{ refunds: client.Refund[] }, Asked<typeof REFUND_BODY>>();
   expectTypeOf<keyof client.StartWarmupParams>().toEqualTypeOf<keyof Asked<typeof START_BODY>>();
-  expectTypeOf<keyof client.TakeParams>().toEqualTypeOf<keyof Asked<typeof TAKE_BODY>>();
+  expectTypeOf<keyof client.TakeParams>().toEqualTypeOf<keyof Asked<typeof OneTake>>();
   expectTypeOf<keyof client.ListIpsParams>().toEqualTypeOf<keyof Asked<typeof ListIpsQuery>>();
 });

@@ -1,11 +1,15 @@
+import { createHmac } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { receiptSecret } from '../../src/fleet/accounts.ts';
 import { replaceEnvironmentKey } from '../../src/fleet/api-keys.ts';
 import { HOUR_MS } from '../../src/warmup/units.ts';
-import { ADMIN_KEY, type Api, ok, startApi } from './support.ts';
+import { ADMIN_KEY, type Api, DEFAULT_ACCOUNT, ok, startApi } from './support.ts';
 
 let api: Api;
+let secret: string;
 beforeAll(async () => {
   api = await startApi();
+  secret = await receiptSecret(api.engine);
 });
 afterAll(() => api.stop());
 beforeEach(async () => {
@@ -14,6 +18,7 @@ beforeEach(async () => {
 });
 
 const take = (body: object = {}) => api.ask('POST', '/v1/quota/take', body);
+const takeAll = (...takes: unknown[]) => take({ takes });
 const refund = (...refunds: object[]) => api.ask('POST', '/v1/quota/refund', { refunds });
 
 /** An IP of the account `default` that warms up. */
@@ -151,6 +156,147 @@ describe('take', () => {
   });
 });
 
+describe('many takes at once', () => {
+  test('each is answered as if it had come alone, in the order in which they were asked', async () => {
+    await warming('192.0.2.7', { plan: 'fourteen-day' });
+    await warming('2001:db8::7', { plan: 'fourteen-day' });
+    const { answers } = ok(
+      await takeAll(
+        { ip: '192.0.2.7', count: 48 },
+        { ip: '2001:DB8:0::7', count: 2 },
+        { ip: '192.0.2.7', count: 3 },
+        { ip: '192.0.2.7', count: 3, partial: true },
+        { ip: '192.0.2.7', class: 'bulk' },
+      ),
+    );
+    expect(answers).toMatchObject([
+      { allowed: true, granted: [{ ip: '192.0.2.7', count: 48 }], limit: 50, remaining: 2 },
+      { allowed: true, granted: [{ ip: '2001:db8::7', count: 2 }], remaining: 48 },
+      { allowed: false, granted: [], because: { code: 'day', until: '2026-01-11T10:00:00Z' } },
+      { allowed: true, granted: [{ ip: '192.0.2.7', count: 2 }] },
+      { allowed: false, granted: [], because: { code: 'day' } },
+    ]);
+    const alone = ok(await take({ ip: '192.0.2.7' }));
+    expect(answers[4]).toEqual(alone);
+    expect(answers[4].because.until).toBe('2026-01-11T10:00:00Z');
+  });
+
+  test('from pools, from the whole account, and among some', async () => {
+    const pool = ok(await api.ask('POST', '/v1/dedicated-ips/pools', { name: 'Bulk' }), 201);
+    const { id } = await warming('192.0.2.1');
+    ok(await api.ask('POST', `/v1/dedicated-ips/pools/${pool.id}/ips`, { ipId: id }));
+    await warming('192.0.2.2');
+    const { answers } = ok(
+      await takeAll({ pool: 'Bulk', count: 2 }, { among: ['192.0.2.2'] }, { pool: pool.id, family: 6 }, {}),
+    );
+    expect(answers).toMatchObject([
+      { granted: [{ ip: '192.0.2.1', count: 2 }] },
+      { granted: [{ ip: '192.0.2.2', count: 1 }] },
+      { allowed: false },
+      { allowed: true },
+    ]);
+  });
+
+  test('what one alone is refused for is its answer, and costs the others nothing', async () => {
+    const { id } = await warming('192.0.2.7');
+    const takes = [
+      { ip: '192.0.2.7' },
+      { ip: '203.0.113.200' },
+      { ip: 'ip_nobody' },
+      { pool: 'nobody' },
+      { among: ['ip_nobody'] },
+      { ip: id, family: 6 },
+      { ip: id },
+    ];
+    const { answers } = ok(await takeAll(...takes));
+    expect([answers[0].allowed, answers[6].allowed]).toEqual([true, true]);
+    for (const [index, param] of [...['ip', 'ip', 'pool', 'ip', 'family'].entries()]) {
+      const alone = await take(takes[index + 1]);
+      expect(alone.body.error.param).toBe(param);
+      expect(answers[index + 1]).toEqual(alone.body);
+    }
+    expect(ok(await api.ask('GET', `/v1/dedicated-ips/${id}`)).warmup.usedToday).toBe(2);
+  });
+
+  test('what is another’s is answered as what nobody has', async () => {
+    const { id } = await warming('192.0.2.7');
+    ok(await api.ask('POST', '/v1/dedicated-ips/pools', { name: 'theirs' }), 201);
+    const acme = ok(await api.ask('POST', '/v1/accounts', { name: 'acme' }), 201);
+    const asAcme = api.askAs(await api.key(acme.id, ['send']));
+    const ask = (...takes: object[]) => asAcme('POST', '/v1/quota/take', { takes });
+    const theirs = ok(await ask({ ip: id }, { ip: '192.0.2.7' }, { pool: 'theirs' }, { among: [id] }));
+    const nobodys = ok(
+      await ask({ ip: 'ip_nobody' }, { ip: '192.0.2.8' }, { pool: 'nobody' }, { among: ['ip_nobody'] }),
+    );
+    const text = JSON.stringify(theirs)
+      .replaceAll(id, 'ip_nobody')
+      .replaceAll('192.0.2.7', '192.0.2.8')
+      .replaceAll('theirs', 'nobody');
+    expect(JSON.parse(text)).toEqual(nobodys);
+    expect(ok(await api.ask('GET', `/v1/dedicated-ips/${id}`)).warmup.usedToday).toBe(0);
+  });
+
+  const good = { ip: '192.0.2.7' };
+  const any = { pool: 'x', count: 128 };
+  test.each([
+    ['no list', { takes: {} }, 'takes'],
+    ['nothing', { takes: null }, 'takes'],
+    ['an empty list', { takes: [] }, 'takes'],
+    ['more than 1 000', { takes: Array.from({ length: 1_001 }, () => good) }, 'takes'],
+    ['a field beside them', { takes: [good], count: 1 }, 'count'],
+    ['another beside them', { takes: [good], ip: '192.0.2.7' }, 'ip'],
+    ['a text', { takes: [good, 'x'] }, 'takes.1'],
+    ['null', { takes: [good, null] }, 'takes.1'],
+    ['a list in the list', { takes: [good, []] }, 'takes.1'],
+    ['takes in takes', { takes: [good, { takes: [good] }] }, 'takes.1.takes'],
+    ['count 0', { takes: [good, good, good, { ...good, count: 0 }] }, 'takes.3.count'],
+    ['a malformed address', { takes: [good, { ip: '192.0.2' }] }, 'takes.1.ip'],
+    ['a malformed address among', { takes: [good, { among: ['192.0.2.7', 'x'] }] }, 'takes.1.among.1'],
+    ['ip and pool', { takes: [good, { ...good, pool: 'x' }] }, 'takes.1.pool'],
+    ['ip and among', { takes: [good, { ...good, among: ['192.0.2.7'] }] }, 'takes.1.among'],
+    ['an empty pool name', { takes: [good, { pool: '' }] }, 'takes.1.pool'],
+    ['a multicast address', { takes: [good, { ip: '224.0.0.1' }] }, 'takes.1.ip'],
+    ['an unknown field', { takes: [good, { cuont: 5 }] }, 'takes.1.cuont'],
+    ['a reserved field that is wrong', { takes: [good, { to: 'a@b' }] }, 'takes.1.to'],
+    ['too many IPs to look at', { takes: [good, ...Array.from({ length: 101 }, () => any)] }, 'takes.101'],
+  ])('%s refuses them all, and nothing is taken', async (_, body, param) => {
+    await warming('192.0.2.7');
+    const before = await api.dump();
+    const { error } = ok(await take(body), 422);
+    expect(error).toMatchObject({ code: 'validation_error', param });
+    expect(error.message).toMatch(/^[^\n]{10,250}$/);
+    expect(await api.dump()).toEqual(before);
+  });
+
+  test('the largest batches that fit', async () => {
+    const { id } = await warming('192.0.2.7', { plan: 'fourteen-day' });
+    const many = ok(
+      await takeAll(...Array.from({ length: 1_000 }, (_, n) => ({ ip: n % 2 ? id : '192.0.2.7' }))),
+    );
+    expect(many.answers).toHaveLength(1_000);
+    expect(many.answers.filter(({ allowed }: { allowed: boolean }) => allowed)).toHaveLength(50);
+    const wide = ok(await takeAll(...Array.from({ length: 100 }, () => ({ count: 1_000_000 }))));
+    expect(wide.answers).toHaveLength(100);
+    const sent = ok(await takeAll(...Array.from({ length: 1_000 }, () => ({ count: 12 }))));
+    expect(sent.answers).toHaveLength(1_000);
+  });
+
+  test('many batches at a time never take more than there is, and each receipt is credited once', async () => {
+    await warming('192.0.2.7', { plan: 'fourteen-day', startDay: 4 });
+    const batch = Array.from({ length: 40 }, (_, n) => ({ ip: '192.0.2.7', count: 1 + (n % 3) }));
+    const bodies = await Promise.all(Array.from({ length: 20 }, () => takeAll(...batch)));
+    const grants = bodies.flatMap((answer) =>
+      ok(answer).answers.flatMap((one: { granted: { count: number; receipt: string }[] }) => one.granted),
+    );
+    expect(grants.reduce((sum, { count }) => sum + count, 0)).toBe(500);
+    const receipts = grants.map(({ receipt }) => ({ receipt }));
+    expect(new Set(receipts.map(({ receipt }) => receipt)).size).toBe(receipts.length);
+    expect(ok(await refund(...receipts))).toEqual({ refunded: 500 });
+    expect(ok(await refund(...receipts))).toEqual({ refunded: 0 });
+    expect(ok(await api.ask('GET', '/v1/dedicated-ips/192.0.2.7')).warmup.usedToday).toBe(0);
+  });
+});
+
 describe('refund', () => {
   test('gives back once, and at most what was granted', async () => {
     await warming('192.0.2.7', { plan: 'fourteen-day' });
@@ -160,6 +306,16 @@ describe('refund', () => {
     expect(ok(await refund({ receipt, count: 4 }))).toEqual({ refunded: 4 });
     expect(ok(await refund({ receipt }, { receipt }))).toEqual({ refunded: 0 });
     expect(ok(await api.ask('GET', '/v1/dedicated-ips/192.0.2.7')).warmup.usedToday).toBe(6);
+  });
+
+  test('a receipt that version 0.1 signed is still credited', async () => {
+    await warming('192.0.2.7', { plan: 'fourteen-day' });
+    const { receipt } = ok(await take({ ip: '192.0.2.7', count: 10 })).granted[0];
+    const bare = receipt.slice(0, receipt.lastIndexOf('.'));
+    const signature = createHmac('sha256', secret).update(`${DEFAULT_ACCOUNT.id}\n${bare}`).digest();
+    const before = `${bare}.${signature.subarray(0, 16).toString('base64url')}`;
+    expect(ok(await refund({ receipt: before }))).toEqual({ refunded: 10 });
+    expect(ok(await refund({ receipt }))).toEqual({ refunded: 0 });
   });
 
   test('a receipt of yesterday credits nothing', async () => {

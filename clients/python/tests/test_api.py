@@ -69,6 +69,18 @@ class RealApi(unittest.TestCase):
         self.assertEqual(ips.get(ip["id"])["status"], "cooldown")
         self.assertEqual(ips.restore(ip["id"])["status"], "warming")
 
+    def test_many_takes_at_once(self):
+        ip = self.client.dedicated_ips.start_warmup(self.bring("198.51.100.40")["id"], plan="fourteen-day")
+        takes = [{"ip": ip["id"], "count": 49}, {"pool": "nobody"}, {"ip": ip["id"], "count": 2, "class": "bulk"}]
+        granted, unknown, denied = self.client.quota.take_many(takes=takes)["answers"]
+        self.assertEqual((granted["allowed"], granted["remaining"]), (True, 1))
+        self.assertEqual((unknown["error"]["code"], unknown["error"]["param"]), ("not_found", "pool"))
+        self.assertEqual((denied["allowed"], denied["because"]["code"]), (False, "day"))
+        with self.assertRaises(ValidationError) as caught:
+            self.client.quota.take_many(takes=[{"ip": ip["id"]}, {"count": 0}])
+        self.assertEqual(caught.exception.param, "takes.1.count")
+        self.assertEqual(self.client.dedicated_ips.quota(ip["id"])["day"]["used"], 49)
+
     def test_pools(self):
         ips = self.client.dedicated_ips
         ip = ips.start_warmup(self.bring("198.51.100.2")["id"])

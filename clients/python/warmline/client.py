@@ -19,7 +19,9 @@ from .types import (
     Pool,
     Refund,
     Refunded,
+    Take,
     TakeAnswer,
+    TakeAnswers,
 )
 
 
@@ -285,6 +287,14 @@ class Quota:
             "key": key,
         }
         return self._api.request("POST", path("quota", "take"), body=_named(body), timeout=timeout)
+
+    def take_many(self, *, takes: Sequence[Take], timeout: Optional[float] = None) -> TakeAnswers:
+        """Many takes in one request, up to 1 000: ``[{"ip": ..., "count": 3}, {"pool": ...}]``, each granted or denied by itself.
+
+        An answer with an ``error`` is that of a take whose IP or pool does not exist; it says nothing about the others. What
+        is not valid is an error of the call, and nothing is taken. Sent one time, as ``take`` is.
+        """
+        return self._api.request("POST", path("quota", "take"), body={"takes": list(takes)}, timeout=timeout)
 
     def refund(self, *, refunds: Sequence[Refund]) -> Refunded:
         """Gives back what never reached a receiver: ``[{"receipt": ..., "count": 1}]``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, TypedDict
+from typing import Any, Dict, List, Optional, Sequence, TypedDict, Union
 
 
 class Hold(TypedDict):
@@ -136,6 +136,40 @@ class TakeAnswer(TypedDict):
     retryAfterMs: Optional[int]
     resetAfterMs: int
     because: Optional[Because]
+
+
+class TakeRefusal(TypedDict):
+    """``error`` holds ``{"code", "message", "param", "details"}``: there is no such IP or pool."""
+
+    error: Dict[str, Any]
+
+
+class TakeAnswers(TypedDict):
+    """In the order of the takes."""
+
+    answers: List[Union[TakeAnswer, TakeRefusal]]
+
+
+# ``from`` and ``class`` are no names in a class of Python.
+Take = TypedDict(
+    "Take",
+    {
+        "ip": str,
+        "pool": str,
+        "count": int,
+        "partial": bool,
+        "among": Sequence[str],
+        "family": int,
+        "to": str,
+        "provider": str,
+        "from": str,
+        "class": str,
+        "tenant": str,
+        "attempt": int,
+        "key": str,
+    },
+    total=False,
+)
 
 
 class _Refund(TypedDict):

@@ -28,6 +28,8 @@ function readAnyBody(app: FastifyInstance): void {
 
 /** Paths as clients of SendGrid write them: a doubled slash in front, and `:` of `ips:batchAdd` encoded. */
 export const pathOfV3 = (url: string): string =>
-  url
-    .replace(/^\/{2,}(?=v3\/)/, '/')
-    .replace(/^(\/v3\/send_ips\/[^?]*)%3a(batch(?:add|delete)\/?(?:\?|$))/i, '$1:$2');
+  url.startsWith('/v1/')
+    ? url
+    : url
+        .replace(/^\/{2,}(?=v3\/)/, '/')
+        .replace(/^(\/v3\/send_ips\/[^?]*)%3a(batch(?:add|delete)\/?(?:\?|$))/i, '$1:$2');
