@@ -1,7 +1,6 @@
 /** What the append-only file costs: two Redis servers, one with it and one without, in the same rounds. */
 import { createPool } from '../src/fleet/pools.ts';
 import { createSender } from '../src/sender/index.ts';
-import { type Lease, leaseOf } from './leases.ts';
 import { MANY_IPS, openLimiters } from './limiter.ts';
 import { type Contender, closedLoop, runRounds, tightLoop } from './measure.ts';
 import { type Closing, type Part, withClosing } from './part.ts';
@@ -9,6 +8,8 @@ import { openPeers } from './peers.ts';
 import { type Row, ratesOf } from './report.ts';
 import { addWarmingIps, openStage } from './stage.ts';
 
+/** Between two slices a lease runs out. */
+const WARM_MS = 200;
 const FEW_IPS = 16;
 const WITH = 'with the file';
 const WITHOUT = 'without';
@@ -78,16 +79,10 @@ async function contendersOn(which: string, appendOnly: boolean, closing: Closing
 
   const sender = await createSender({ redisUrl: stage.url });
   closing(sender.close);
-  let leases: Lease[];
-  try {
-    leases = addresses.map((ip) => leaseOf(sender, { ip }));
-  } catch {
-    return contenders;
-  }
-  closing(() => Promise.all(leases.map((one) => one.close())));
+  const leases = addresses.map((ip) => sender.lease({ ip }));
   const spend = (turn: number) => leases[turn % MANY_IPS]!.tryTake() !== null;
   return [
     ...contenders,
-    { name: `lease, clock read per call, ${which}`, run: (forMs) => tightLoop(spend, forMs) },
+    { name: `lease, clock read per call, ${which}`, run: (forMs) => tightLoop(spend, forMs, WARM_MS) },
   ];
 }

@@ -6,8 +6,8 @@
 /** A figure over the rounds: the one in the middle, and the quartiles around it. */
 export type Spread = { median: number; low: number; high: number };
 
-/** What a slice gave. Latencies only where they were asked for. */
-export type Sample = { perSecond: number; p50Ms?: number; p99Ms?: number };
+/** What a slice gave. Latencies only where they were asked for; `granted` is the share of the calls that got something. */
+export type Sample = { perSecond: number; p50Ms?: number; p99Ms?: number; granted?: number };
 
 export type Contender = { name: string; run: (forMs: number) => Promise<Sample> };
 
@@ -80,6 +80,7 @@ function measured(samples: ReadonlyMap<string, readonly Sample[]>) {
       spreadOf(of(name).map((sample, round) => sample.perSecond / of(to)[round]!.perSecond)),
     p50Ms: (name: string) => spreadOf(of(name).map((sample) => sample.p50Ms ?? Number.NaN)),
     p99Ms: (name: string) => spreadOf(of(name).map((sample) => sample.p99Ms ?? Number.NaN)),
+    granted: (name: string) => spreadOf(of(name).map((sample) => sample.granted ?? Number.NaN)),
     p99OverP50: (name: string) => spreadOf(of(name).map(({ p50Ms = 0, p99Ms = 0 }) => p99Ms / p50Ms)),
   };
 }
@@ -136,15 +137,24 @@ export function percentiles(taken: readonly number[]): { p50Ms: number; p99Ms: n
   return { p50Ms: at(0.5), p99Ms: at(0.99) };
 }
 
-/** For calls that answer at once. What was refused does not count; after some thousand the event loop has its turn. */
-export async function tightLoop(take: (turn: number) => boolean, forMs: number): Promise<Sample> {
-  const beganAt = performance.now();
-  let [turn, granted] = [0, 0];
-  while (performance.now() - beganAt < forMs) {
-    for (const until = turn + TAKES_PER_TURN; turn < until; turn += 1) if (take(turn)) granted += 1;
-    await new Promise(setImmediate);
-  }
-  return { perSecond: perSecond(granted, beganAt) };
+/**
+ * For calls that answer at once. What was refused does not count; after some thousand the event loop has its turn. What has to
+ * be warm to be itself (a lease, after seconds of rest) runs for `warmMs` first.
+ */
+export async function tightLoop(take: (turn: number) => boolean, forMs: number, warmMs = 0): Promise<Sample> {
+  let turn = 0;
+  const run = async (ms: number) => {
+    const beganAt = performance.now();
+    const first = turn;
+    let granted = 0;
+    while (performance.now() - beganAt < ms) {
+      for (const until = turn + TAKES_PER_TURN; turn < until; turn += 1) if (take(turn)) granted += 1;
+      await new Promise(setImmediate);
+    }
+    return { perSecond: perSecond(granted, beganAt), granted: granted / (turn - first) };
+  };
+  if (warmMs > 0) await run(warmMs);
+  return run(forMs);
 }
 
 const perSecond = (count: number, beganAt: number) => (count * 1000) / (performance.now() - beganAt);

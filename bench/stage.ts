@@ -1,4 +1,5 @@
 /** What every part needs: a Redis of its own, pinned to a core where that is possible, and a fleet on it. */
+import { rmSync } from 'node:fs';
 import { createAccount, DEFAULT_ACCOUNT, ensureDefaultAccount } from '../src/fleet/accounts.ts';
 import { openDatabase } from '../src/fleet/database.ts';
 import { type Engine, nowOf, randomId, type Tenant, tenantOf } from '../src/fleet/engine.ts';
@@ -16,9 +17,9 @@ import { pin } from './processes.ts';
 /** Warms up like any other IP, with a day, an hour and a bucket that are counted and never reached. */
 export const ROOMY_PLAN = 'roomy-days+roomy-hours';
 const ROOMY = 1_000_000_000;
-/** 10 000 sends a second come into its bucket, which is fewer than those who ask. */
+/** 100 000 sends a second come into its bucket, which is fewer than are asked for. */
 export const DRIPPING_PLAN = 'roomy-days+dripping-hours';
-const DRIPPING = 36_000_000;
+const DRIPPING = 360_000_000;
 
 async function loadBook(): Promise<ScheduleBook> {
   const about = { title: 'roomy', source: 'made up: whoever measures takes wants them granted' };
@@ -32,6 +33,12 @@ async function loadBook(): Promise<ScheduleBook> {
 
 export type Stage = Awaited<ReturnType<typeof openStageOn>>;
 
+/** What an interrupted run leaves behind; its servers end by themselves. */
+const folders = new Set<string>();
+process.once('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
 /** @param testClockMs `null` runs on the clock of Redis, as in production */
 export async function openStage({
   testClockMs = null,
@@ -42,12 +49,16 @@ export async function openStage({
 } = {}): Promise<Stage> {
   const config = appendOnly ? ['--appendonly', 'yes', '--appendfsync', 'everysec'] : [];
   const server = await startRedisServer({ config });
+  folders.add(server.dir);
   const pinned = pin(server.pid, 'redis') && pin(process.pid, 'client');
   return openStageOn(server.url, {
     testClockMs,
     pinned,
     port: server.port,
-    stop: () => server.stop(),
+    async stop() {
+      await server.stop();
+      folders.delete(server.dir);
+    },
   });
 }
 

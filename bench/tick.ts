@@ -46,8 +46,8 @@ export const tick: Part = {
       }
       await advanceTo(large.engine, START_MS + DAY_MS, { work: false });
 
-      // One piece more than rounds, since the first round is thrown away.
-      const piece = Math.floor(size / (rounds + 1));
+      // One for the round that is thrown away, and one because a tick stops at the end of a batch and not at once.
+      const piece = Math.floor(size / (rounds + 2));
       let [day, done] = [0, 0];
       const found = await runRounds(
         [

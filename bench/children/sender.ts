@@ -1,7 +1,6 @@
 /** One of several mail senders: its own process, its own connection, its own lease; and a mail every so often. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createSender, type Sender } from '../../src/sender/index.ts';
-import { type Lease, leaseOf } from '../leases.ts';
+import { createSender, type Lease, type Sender } from '../../src/sender/index.ts';
 import { answerParent } from '../processes.ts';
 
 type Question =
@@ -21,7 +20,7 @@ answerParent(async (question: Question) => {
   if (question.todo === 'open') {
     sender = await createSender({ redisUrl: question.redisUrl, testClock: question.testClock ?? false });
   } else if (question.todo === 'lease') {
-    lease = leaseOf(sender, { ip: question.ip });
+    lease = sender.lease({ ip: question.ip });
   } else if (question.todo === 'send') {
     return send(question.everyMs, question.untilDryMs);
   } else {
