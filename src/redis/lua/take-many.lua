@@ -36,37 +36,10 @@ if ips > 0 then
   end
   if #writes > 0 then redis.call('MSET', unpack(writes)) end
 end
-if #slow == 0 and not ARGV[groups_at] then return table.concat(replies) end
-
---- @include "score"
---- @include "choose-fast"
---- @include "choose-many-fast"
--- What was asked of pools and is left for the long way.
-local rest = {}
-for at = groups_at, #ARGV, 3 do
-  local takes, count = string.match(ARGV[at], '^(%d+)x(%d+)$')
-  local one = { takes = tonumber(takes), count = tonumber(count), family = ARGV[at + 2], answers = {} }
-  one.scope = scope_of(prefix, ARGV[at + 1])
-  one.left = one.scope and one.takes or 0
-  if one.scope and one.count == 1 and one.family == '' and is_common(prefix, one.scope, now) then
-    one.left = one.takes - choose_many_fast(prefix, now, one.scope, one.takes, one.answers)
-  end
-  rest[#rest + 1] = one
-end
-local function pack_pools()
-  for _, one in ipairs(rest) do
-    replies[#replies + 1] = struct.pack('<d', one.scope and #one.answers or -1)
-    for _, packed in ipairs(one.answers) do replies[#replies + 1] = packed end
-  end
-  return table.concat(replies)
-end
-local common = #slow == 0
-for _, one in ipairs(rest) do common = common and one.left == 0 end
-if common then return pack_pools() end
-
+-- Before the pools, which may choose the same IPs.
+if #slow > 0 then
 --- @include "counter"
 --- @include "answer"
---- @include "routing"
 for _, i in ipairs(slow) do
   local c, runs, id, parts = decode(replies[i]), ARGV[i + 2] .. 'x1', '', {}
   if not tonumber(ARGV[i + 2]) then runs, id = string.match(ARGV[i + 2], '^%d+ %d+ (%S+) ?(%S*)$') end
@@ -98,10 +71,48 @@ for _, i in ipairs(slow) do
   end
   replies[i] = table.concat(parts)
 end
+end
+if not ARGV[groups_at] then return table.concat(replies) end
 
+--- @include "score"
+--- @include "choose-fast"
+--- @include "choose-many-fast"
+-- What was asked of pools; from the first on that needs the long way, all go it, so that they keep their order.
+local asked, long_way = {}, false
+for at = groups_at, #ARGV, 3 do
+  local takes, count = string.match(ARGV[at], '^(%d+)x(%d+)$')
+  local one = { takes = tonumber(takes), count = tonumber(count), family = ARGV[at + 2], answers = {} }
+  one.scope = scope_of(prefix, ARGV[at + 1])
+  one.left = one.scope and one.takes or 0
+  if one.left > 0 and not long_way and one.family == '' and is_common(prefix, one.scope, now) then
+    if one.count == 1 then
+      one.left = one.left - choose_many_fast(prefix, now, one.scope, one.takes, one.answers)
+    else
+      while one.left > 0 do
+        local answer = choose_fast(prefix, now, one.scope, one.count)
+        if not answer then break end
+        one.answers[#one.answers + 1], one.left = struct.pack('<d', 1) .. answer, one.left - 1
+      end
+    end
+  end
+  long_way = long_way or one.left > 0
+  asked[#asked + 1] = one
+end
+local function pack_pools()
+  for _, one in ipairs(asked) do
+    replies[#replies + 1] = struct.pack('<d', one.scope and #one.answers or -1)
+    for _, packed in ipairs(one.answers) do replies[#replies + 1] = packed end
+  end
+  return table.concat(replies)
+end
+if not long_way then return pack_pools() end
+
+--- @include "counter"
+--- @include "answer"
+--- @include "routing"
 --- @include "pool"
 --- @include "pool-many"
-for _, one in ipairs(rest) do
+for _, one in ipairs(asked) do
   local answers, scope = one.answers, one.scope
   if one.left > 0 and one.count == 1 and not gate_of(scope) then
     local charged, given = take_singles(scope, one.left, one.family)
