@@ -8,8 +8,8 @@ import { openPeers } from './peers.ts';
 import { type Row, ratesOf } from './report.ts';
 import { addWarmingIps, openStage } from './stage.ts';
 
-/** Between two slices a lease runs out. */
-const WARM_MS = 200;
+/** Between two slices leases run out, and a thousand grow slowly. */
+const WARM_MS = 1_000;
 const FEW_IPS = 16;
 const WITH = 'with the file';
 const WITHOUT = 'without';
