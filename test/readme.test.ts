@@ -121,6 +121,10 @@ test('the program that asks over Redis is granted three sends from the pool', as
   expect(await program('sender')).toMatch(/^3 from 203\.0\.113\.0\n$/);
 });
 
+test('the program that leases has one send from the pool at once', async () => {
+  expect(await program('lease')).toMatch(/^from 203\.0\.113\.0\n$/);
+});
+
 test('the program with Nodemailer asks for both recipients', async () => {
   // 203.0.113.0 is no address of this machine, so the pool gets one that is, already warm.
   await shell(`npx warmline inventory add 127.0.20.1 --account default --status active
