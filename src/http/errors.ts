@@ -199,7 +199,10 @@ function redisIsOut(error: unknown, engine: Engine): boolean {
   );
 }
 
-/** What is no HTTP at all, or too large for a header: Node hands over the bare socket. */
+/**
+ * What is no HTTP at all, a method that nobody knows, or too large for a header: Node hands over the bare socket, and the
+ * words as they came, which may still say whose dialect it was.
+ */
 export function refuseBadHttp(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
   if (!socket.writable) {
@@ -212,7 +215,10 @@ export function refuseBadHttp(error: NodeJS.ErrnoException, socket: Socket): voi
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
         ? ['408 Request Timeout', 'the request did not arrive in time']
         : ['400 Bad Request', 'this is no valid HTTP request'];
-  const body = JSON.stringify(bodyOf({ status: 400, code: 'validation_error', message }));
+  const { rawPacket } = error as { rawPacket?: Buffer };
+  const [, url = ''] = /^[^ ]+ ([^ \r\n]+)/.exec(rawPacket?.toString('latin1', 0, 200) ?? '') ?? [];
+  const answer: Answer = { status: 400, code: 'validation_error', message };
+  const body = JSON.stringify(speaksV3({ url }) ? bodyOfV3(answer) : bodyOf(answer));
   socket.end(
     `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );

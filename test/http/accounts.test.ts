@@ -1,13 +1,9 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Api, startApi } from './support.ts';
+import { expect, test } from 'vitest';
+import { useApi } from './support.ts';
 
 // Accounts over HTTP: made by the operator alone, listed page by page.
 
-let api: Api;
-beforeAll(async () => {
-  api = await startApi();
-});
-afterAll(() => api.stop());
+const api = useApi();
 
 test('an account is made, found by name and id, and listed', async () => {
   const made = await api.ask('POST', '/v1/accounts', { name: 'acme' });

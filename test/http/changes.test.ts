@@ -1,19 +1,10 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { replaceEnvironmentKey } from '../../src/fleet/api-keys.ts';
+import { expect, test } from 'vitest';
 import { accountKeys } from '../../src/redis/keys.ts';
-import { ADMIN_KEY, type Api, DEFAULT_ACCOUNT, ok, startApi } from './support.ts';
+import { DEFAULT_ACCOUNT, ok, useNewApi } from './support.ts';
 
 // The account's stream: whoever reads from the last change that they have seen misses none and sees none twice.
 
-let api: Api;
-beforeAll(async () => {
-  api = await startApi();
-});
-afterAll(() => api.stop());
-beforeEach(async () => {
-  await api.reset();
-  await replaceEnvironmentKey(api.engine, ADMIN_KEY);
-});
+const api = useNewApi();
 
 const changes = async (query = '') => ok(await api.ask('GET', `/v1/changes${query}`));
 const bring = async (...addresses: string[]) =>

@@ -1,16 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { replaceEnvironmentKey } from '../../src/fleet/api-keys.ts';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { DAY_MS } from '../../src/warmup/units.ts';
-import { ADMIN_KEY, type Answer, type Api, CARD, ok, startApi } from './support.ts';
+import { type Answer, CARD, ok, useNewApi } from './support.ts';
 
-let api: Api;
-beforeAll(async () => {
-  api = await startApi();
-});
-afterAll(() => api.stop());
+const api = useNewApi();
 beforeEach(async () => {
-  await api.reset();
-  await replaceEnvironmentKey(api.engine, ADMIN_KEY);
   await api.ask('POST', '/v1/inventory', { addresses: ['10.123.45.64/29'] });
 });
 

@@ -1,22 +1,20 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { renderDocs } from '../../src/http/docs.ts';
 import type { ApiDocument } from '../../src/http/openapi.ts';
 import { describedBy } from './described.ts';
-import { type Answer, type Api, startApi } from './support.ts';
+import { type Answer, useApi } from './support.ts';
 
 // The page for people: everything of the document, nothing from elsewhere, and no way to smuggle anything in.
 
-let api: Api;
+const api = useApi();
 let answer: Answer;
 let page: string;
 let document: ApiDocument;
 beforeAll(async () => {
-  api = await startApi();
   answer = await api.askAs(null)('GET', '/docs');
   page = answer.body;
   document = (await describedBy(api.app)).document;
 });
-afterAll(() => api.stop());
 
 test('is there for everybody, as HTML', () => {
   expect(answer.status).toBe(200);

@@ -386,18 +386,28 @@ describe('what is no proper request', () => {
     isError(await api.ask('GET', '/v1/dedicated-ips?pool=nobody'), 404, 'not_found', 'pool');
   });
 
-  test('what is not HTTP at all', async () => {
-    const { port } = new URL(url);
-    const said = await new Promise<string>((resolve) => {
+  /** What comes back on a bare socket. */
+  const say = (words: string) =>
+    new Promise<string>((resolve) => {
       let text = '';
-      const socket = dial(Number(port), '127.0.0.1', () => socket.write('HELO mail.example.com\r\n\r\n'));
+      const socket = dial(Number(new URL(url).port), '127.0.0.1', () => socket.write(`${words}\r\n\r\n`));
       socket.on('data', (chunk) => {
         text += chunk;
       });
       socket.on('close', () => resolve(text));
     });
+  const bodyOf = (said: string) => JSON.parse(said.slice(said.indexOf('\r\n\r\n') + 4));
+
+  test('what is not HTTP at all', async () => {
+    const said = await say('HELO mail.example.com');
     expect(said).toMatch(/^HTTP\/1\.1 400 /);
-    expect(JSON.parse(said.slice(said.indexOf('\r\n\r\n') + 4)).error.code).toBe('validation_error');
+    expect(bodyOf(said).error.code).toBe('validation_error');
+  });
+
+  test('a method that nobody knows, in the words of the dialect', async () => {
+    const message = 'this is no valid HTTP request';
+    expect(bodyOf(await say('FROB /v1/dedicated-ips HTTP/1.1')).error.message).toBe(message);
+    expect(bodyOf(await say('FROB /v3/ips HTTP/1.1'))).toEqual({ errors: [{ field: null, message }] });
   });
 });
 
@@ -457,6 +467,11 @@ describe('Redis out of reach', () => {
     const take = await api.ask('POST', '/v1/quota/take', { ip: '192.0.2.7' });
     isError(take, 503, 'server_error');
     expect(take.headers['retry-after']).toBe('1');
+    isError(
+      await api.ask('POST', '/v1/quota/take', { takes: [{ ip: '192.0.2.7' }, {}] }),
+      503,
+      'server_error',
+    );
     isError(await api.ask('GET', '/v1/dedicated-ips'), 503, 'server_error');
     expect((await api.askAs(null)('GET', '/healthz')).status).toBe(200);
     const unready = await api.askAs(null)('GET', '/readyz');

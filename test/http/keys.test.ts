@@ -1,16 +1,14 @@
 import { pino } from 'pino';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { createApi } from '../../src/http/server.ts';
-import { type Api, CARD, startApi } from './support.ts';
+import { CARD, useApi } from './support.ts';
 
 // Keys over HTTP: shown once, good for what they are for and as long as they last, and the one who acted is named.
 
-let api: Api;
+const api = useApi();
 beforeAll(async () => {
-  api = await startApi();
   await api.ask('POST', '/v1/accounts', { name: 'acme' });
 });
-afterAll(() => api.stop());
 
 const make = async (given: object = {}) => {
   const { status, body } = await api.ask('POST', '/v1/keys', { account: 'acme', ...given });

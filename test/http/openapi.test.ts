@@ -1,18 +1,16 @@
 import { Validator } from '@seriousme/openapi-schema-validator';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import type { ApiDocument } from '../../src/http/openapi.ts';
 import { describedBy } from './described.ts';
-import { type Api, startApi } from './support.ts';
+import { useApi } from './support.ts';
 
 // The API describes itself. Every answer in every test of the API is held against this document too (`support.ts`).
 
-let api: Api;
+const api = useApi();
 let document: ApiDocument;
 beforeAll(async () => {
-  api = await startApi();
   document = (await describedBy(api.app)).document;
 });
-afterAll(() => api.stop());
 
 const operations = () =>
   Object.entries(document.paths).flatMap(([path, item]) =>

@@ -1,20 +1,13 @@
 import { createHmac } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { receiptSecret } from '../../src/fleet/accounts.ts';
-import { replaceEnvironmentKey } from '../../src/fleet/api-keys.ts';
 import { HOUR_MS } from '../../src/warmup/units.ts';
-import { ADMIN_KEY, type Api, DEFAULT_ACCOUNT, ok, startApi } from './support.ts';
+import { DEFAULT_ACCOUNT, ok, useNewApi } from './support.ts';
 
-let api: Api;
+const api = useNewApi();
 let secret: string;
 beforeAll(async () => {
-  api = await startApi();
   secret = await receiptSecret(api.engine);
-});
-afterAll(() => api.stop());
-beforeEach(async () => {
-  await api.reset();
-  await replaceEnvironmentKey(api.engine, ADMIN_KEY);
 });
 
 const take = (body: object = {}) => api.ask('POST', '/v1/quota/take', body);

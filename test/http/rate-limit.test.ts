@@ -1,17 +1,13 @@
 import { pino } from 'pino';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import { createApi } from '../../src/http/server.ts';
 import { RATE_LIMIT_PREFIX } from '../../src/redis/keys.ts';
-import { type Answer, type Api, startApi } from './support.ts';
+import { type Answer, useApi } from './support.ts';
 
 // So many requests a minute and key, counted for all processes together; taking quota is not counted.
 
 const LIMIT = 5;
-let api: Api;
-beforeAll(async () => {
-  api = await startApi({ api: { rateLimitPerMinute: LIMIT } });
-});
-afterAll(() => api.stop());
+const api = useApi({ api: { rateLimitPerMinute: LIMIT } });
 beforeEach(async () => {
   // A new minute.
   const counts = await api.redis.keys(`${RATE_LIMIT_PREFIX}*`);

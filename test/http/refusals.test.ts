@@ -1,20 +1,13 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { replaceEnvironmentKey } from '../../src/fleet/api-keys.ts';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { MOST_IPS_PER_POOL } from '../../src/fleet/pool.ts';
-import { ADMIN_KEY, type Api, ok, startApi } from './support.ts';
+import { ok, useNewApi } from './support.ts';
 
 // Every mistake an operator makes gets one sentence that names the value and the rule, and changes nothing at all: every key
 // in Redis is compared before and after.
 
-let api: Api;
+const api = useNewApi();
 let ids: Record<'warming' | 'cooldown' | 'pool', string>;
-beforeAll(async () => {
-  api = await startApi();
-});
-afterAll(() => api.stop());
 beforeEach(async () => {
-  await api.reset();
-  await replaceEnvironmentKey(api.engine, ADMIN_KEY);
   const bring = async (address: string) =>
     ok(await api.ask('POST', '/v1/inventory', { addresses: [address], account: 'default' }), 201).data[0].id;
   const [warming, cooldown] = [await bring('192.0.2.1'), await bring('192.0.2.2')];

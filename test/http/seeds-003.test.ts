@@ -1,15 +1,13 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ADMIN_KEY, type Api, ok, startApi } from './support.ts';
+import { beforeAll, expect, test } from 'vitest';
+import { ADMIN_KEY, ok, useApi } from './support.ts';
 
 // The published page of the v1 dialect, example by example and in its order: each request as its SDK sends it (a content
 // type and no body where there is none), each answer with everything that the page prints.
 
-let api: Api;
+const api = useApi({ clock: Date.UTC(2025, 0, 10, 10) });
 beforeAll(async () => {
-  api = await startApi({ clock: Date.UTC(2025, 0, 10, 10) });
   await api.ask('POST', '/v1/inventory', { addresses: ['10.123.45.67'] });
 });
-afterAll(() => api.stop());
 
 /** As both SDKs send it. */
 const send = (method: string, path: string, body?: object) =>

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { pino } from 'pino';
-import { expect } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect } from 'vitest';
 import { DEFAULT_ACCOUNT } from '../../src/fleet/accounts.ts';
 import { replaceEnvironmentKey, type Scope } from '../../src/fleet/api-keys.ts';
 import { type ApiOptions, createApi } from '../../src/http/server.ts';
@@ -108,6 +108,26 @@ export async function startApi(
       await fleet.stop();
     },
   };
+}
+
+/** One for all tests of a file, there from the first of them on. */
+export function useApi(options: Parameters<typeof startApi>[0] = {}): Api {
+  const api = {} as Api;
+  beforeAll(async () => {
+    Object.assign(api, await startApi(options));
+  });
+  afterAll(() => api.stop?.());
+  return api;
+}
+
+/** As `useApi`, and each test finds it as new. */
+export function useNewApi(options: Parameters<typeof startApi>[0] = {}): Api {
+  const api = useApi(options);
+  beforeEach(async () => {
+    await api.reset();
+    await replaceEnvironmentKey(api.engine, ADMIN_KEY);
+  });
+  return api;
 }
 
 export { DEFAULT_ACCOUNT };

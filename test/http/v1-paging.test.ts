@@ -1,14 +1,10 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Api, startApi } from './support.ts';
+import { expect, test } from 'vitest';
+import { startApi, useApi } from './support.ts';
 
 // A list of thousands, read page by page while others are added and some leave: every IP that was there all the time comes
 // once, in the order of creation.
 
-let api: Api;
-beforeAll(async () => {
-  api = await startApi({ clock: 'real' });
-});
-afterAll(() => api.stop());
+const api = useApi({ clock: 'real' });
 
 type Row = { id: string; createdAt: string };
 type Page = { data: Row[]; hasMore: boolean; nextCursor: string | null };

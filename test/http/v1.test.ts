@@ -1,18 +1,9 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { replaceEnvironmentKey } from '../../src/fleet/api-keys.ts';
-import { ADMIN_KEY, type Answer, type Api, ok, startApi } from './support.ts';
+import { describe, expect, test } from 'vitest';
+import { type Answer, ok, useNewApi } from './support.ts';
 
 // What the published page does not show and a user of the v1 dialect would miss.
 
-let api: Api;
-beforeAll(async () => {
-  api = await startApi();
-});
-afterAll(() => api.stop());
-beforeEach(async () => {
-  await api.reset();
-  await replaceEnvironmentKey(api.engine, ADMIN_KEY);
-});
+const api = useNewApi();
 
 const refused = (answer: Answer, status: number, code: string, param: string | null) => {
   expect(answer.status, JSON.stringify(answer.body)).toBe(status);

@@ -1,16 +1,12 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { addToInventory, createIps } from '../../../src/fleet/inventory.ts';
 import { releaseIp } from '../../../src/fleet/ips.ts';
 import { addIpsToPool, createPool, deletePool, holdPool, setDefaultPool } from '../../../src/fleet/pools.ts';
-import { type Api, type Ask, startApi } from '../support.ts';
+import { type Ask, useApi } from '../support.ts';
 
 // Many at once, and many IPs: limits hold, batches are whole, pages miss nobody.
 
-let api: Api;
-beforeAll(async () => {
-  api = await startApi();
-});
-afterAll(() => api.stop());
+const api = useApi();
 
 async function account(name: string) {
   const house = await api.house(name);

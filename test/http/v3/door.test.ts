@@ -1,13 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Api, startApi } from '../support.ts';
+import { describe, expect, test } from 'vitest';
+import { useApi } from '../support.ts';
 
 // Who gets in to the v3 dialect, and how it refuses: in the words and statuses that SendGrid's clients know.
 
-let api: Api;
-beforeAll(async () => {
-  api = await startApi();
-});
-afterAll(() => api.stop());
+const api = useApi();
 
 const ROUTES = [
   ['GET', '/v3/ips/warmup', 'read'],

@@ -1,11 +1,11 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { addToInventory, bringIps } from '../../../src/fleet/inventory.ts';
 import { releaseIp } from '../../../src/fleet/ips.ts';
-import { type Api, type Ask, startApi } from '../support.ts';
+import { type Ask, useApi } from '../support.ts';
 
 // What the documents leave to the reader, case by case: each refusal with its field and sentence, and nothing changed by it.
 
-let api: Api;
+const api = useApi();
 let ask: Ask;
 let pool: { name: string; id: string };
 /** In the pool, not in it, warming. */
@@ -13,11 +13,6 @@ let inside: string;
 let outside: string;
 let warming: string;
 let made = 0;
-
-beforeAll(async () => {
-  api = await startApi();
-});
-afterAll(() => api.stop());
 
 /** An account of its own for each test. */
 beforeEach(async () => {

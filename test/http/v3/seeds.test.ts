@@ -1,15 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { addToInventory } from '../../../src/fleet/inventory.ts';
-import { type Api, CARD, startApi } from '../support.ts';
+import { CARD, useApi } from '../support.ts';
 
 // Every example of the published documents of the v3 dialect, against the real server: request and answer as printed there.
 // Addresses that the documents mask (0.0.0.0) are spelt out.
 
-let api: Api;
-beforeAll(async () => {
-  api = await startApi();
-});
-afterAll(() => api.stop());
+const api = useApi();
 
 const CARD_S = CARD / 1000;
 const bring = async () => (await api.bring()).address;

@@ -1,21 +1,19 @@
 import client from '@sendgrid/client';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { createAccount } from '../../../src/fleet/accounts.ts';
 import { addToInventory } from '../../../src/fleet/inventory.ts';
-import { ADMIN_KEY, type Api, startApi } from '../support.ts';
+import { ADMIN_KEY, useApi } from '../support.ts';
 
 // The official client, with its base URL changed and nothing else, over a real connection, through all routes of the dialect.
 
-let api: Api;
+const api = useApi();
 let base: string;
 beforeAll(async () => {
-  api = await startApi();
   base = await api.app.listen({ port: 0, host: '127.0.0.1' });
   client.setApiKey(ADMIN_KEY);
   client.setDefaultRequest('baseUrl', base);
   await addToInventory(api.engine, { addresses: ['203.0.113.0/28'] });
 });
-afterAll(() => api.stop());
 
 type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 async function call(
