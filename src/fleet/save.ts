@@ -11,7 +11,7 @@ import { conflict } from '../warmup/errors.ts';
 import { withChanges } from '../warmup/history.ts';
 import type { Plan } from '../warmup/plan.ts';
 import { warmupDayAt } from '../warmup/progress.ts';
-import { type SendQuota, sendQuotaFor, type WindowLimits } from '../warmup/quota.ts';
+import { type SendQuota, sendQuotaFor } from '../warmup/quota.ts';
 import { storedIp } from '../warmup/stored-ip.ts';
 import { HOUR_MS } from '../warmup/units.ts';
 import type { Tenant } from './engine.ts';
@@ -112,10 +112,6 @@ export function republish(tenant: Tenant, ip: DedicatedIp, plan: Plan | null, no
   };
 }
 
-/** Would the record say the same, but for the count of its writes? */
-export const isSameRecord = (before: DedicatedIp, after: DedicatedIp) =>
-  before.version === RECORD_VERSION && storedIp(before) === storedIp(after);
-
 function dueCommand({ keys }: Tenant, ip: DedicatedIp, nowMs: number): (string | number)[] {
   const dueMs = nextDueAt(ip, nowMs);
   return dueMs === null ? ['ZREM', keys.due, ip.id] : ['ZADD', keys.due, dueMs, ip.id];
@@ -164,34 +160,28 @@ function indexChanges(tenant: Tenant, before: DedicatedIp | null, ip: DedicatedI
  * packed while no value is longer than 64 bytes: so it takes 250 bytes and not 1 000. What follows from the rest is left out.
  */
 function publishedFields(ip: DedicatedIp, quota: SendQuota, nowMs: number): (string | number)[] {
-  const fields: Record<string, string | number> = { ipId: ip.id, status: ip.status };
-  if (quota.gate === 'closed') return Object.entries(fields).flat();
+  const fields: (string | number)[] = ['ipId', ip.id, 'status', ip.status];
+  if (quota.gate === 'closed') return fields;
   if (ip.status === 'warming' && ip.warmup) {
-    fields.warmupDay = warmupDayAt({ ...ip, warmup: ip.warmup }, nowMs);
+    fields.push('warmupDay', warmupDayAt({ ...ip, warmup: ip.warmup }, nowMs));
   }
-  if (quota.heldUntilMs > 0)
-    fields.heldUntil = Number.isFinite(quota.heldUntilMs) ? iso(quota.heldUntilMs) : 'resumed';
-  Object.assign(fields, {
-    from: iso(quota.fromMs),
-    to: iso(quota.toMs),
-    dailyLimit: quota.current.dailyLimit ?? -1,
-    hourlyCap: quota.current.hourlyCap ?? -1,
-    ...burstOf('burst', quota.current),
-    nextDailyLimit: quota.next.dailyLimit ?? -1,
-    nextHourlyCap: quota.next.hourlyCap ?? -1,
-    ...burstOf('nextBurst', quota.next),
-  });
+  if (quota.heldUntilMs > 0) {
+    fields.push('heldUntil', Number.isFinite(quota.heldUntilMs) ? iso(quota.heldUntilMs) : 'resumed');
+  }
+  const { current, next } = quota;
+  fields.push('from', iso(quota.fromMs), 'to', iso(quota.toMs));
+  fields.push('dailyLimit', current.dailyLimit ?? -1, 'hourlyCap', current.hourlyCap ?? -1);
+  // Rarely another one than the whole hourly cap.
+  if (current.burst !== current.hourlyCap) fields.push('burst', current.burst ?? -1);
+  fields.push('nextDailyLimit', next.dailyLimit ?? -1, 'nextHourlyCap', next.hourlyCap ?? -1);
+  if (next.burst !== next.hourlyCap) fields.push('nextBurst', next.burst ?? -1);
   const edgesMs = tellingEdges(quota);
   if (edgesMs.length > 0) {
     const hours = edgesMs.map((toMs, index) => (toMs - (edgesMs[index - 1] ?? quota.toMs)) / HOUR_MS);
-    fields.nextHours = hours.join(' ');
+    fields.push('nextHours', hours.join(' '));
   }
-  return Object.entries(fields).flat();
+  return fields;
 }
 
 /** Without milliseconds when there are none. */
 const iso = (ms: number) => new Date(ms).toISOString().replace('.000Z', 'Z');
-
-/** Rarely another one than the whole hourly cap. */
-const burstOf = (name: string, { burst, hourlyCap }: WindowLimits) =>
-  burst === hourlyCap ? {} : { [name]: burst ?? -1 };

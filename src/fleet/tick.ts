@@ -5,12 +5,12 @@
  */
 import { type Item, transact } from '../redis/transact.ts';
 import { advance, type Change } from '../warmup/decide.ts';
-import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
+import { type DedicatedIp, RECORD_VERSION } from '../warmup/dedicated-ip.ts';
 import { eachAccount } from './accounts.ts';
 import { keepPlan, parseIps, planOf, v3Plan } from './change.ts';
 import { type Engine, nowIn, nowOf, type Tenant, tenantOf } from './engine.ts';
 import { sweepAllocations, sweepReturns } from './inventory.ts';
-import { isSameRecord, itemFor, republish } from './save.ts';
+import { itemFor, republish } from './save.ts';
 
 export type TickResult = {
   /** IPs that were looked at and saved. */
@@ -86,13 +86,12 @@ async function tickAccount(tenant: Tenant, options: TickOptions): Promise<TickRe
     const due = await redis.zrangebyscore(tenant.keys.due, '-inf', nowMs, 'LIMIT', offset, PAGE);
     const mine = due.filter((id) => inShard(id, options.shard));
     let published = 0;
-    for (let at = 0; at < mine.length; at += BATCH) {
-      if (options.signal?.aborted) return { ...total, more: true };
-      const result = await advanceBatch(tenant, mine.slice(at, at + BATCH), nowMs);
+    for await (const result of advanceAll(tenant, mine, nowMs, options.signal)) {
       add(total, result);
       published += result.published;
       options.onBatch?.(total.published);
     }
+    if (options.signal?.aborted) return { ...total, more: true };
     if (published > 0) worked += 1;
     // While others take theirs out, ours move up: a share is done when a whole pass found nothing.
     if (due.length < PAGE) return { ...total, more: divided && total.published > 0 };
@@ -110,13 +109,51 @@ function inShard(id: string, shard: TickOptions['shard']): boolean {
   return hash % shard.of === shard.index;
 }
 
-async function advanceBatch(tenant: Tenant, ids: string[], nowMs: number): Promise<TickResult> {
-  const result = nothing();
-  if (ids.length === 0) return result;
-  const { engine, keys, account } = tenant;
-  const records = await engine.scripts.redis.mget(ids.map(keys.ip));
-  const decided: { before: DedicatedIp; changes: Change[]; item: Item }[] = [];
-  for (const [index, before] of (await parseIps(tenant, ids, records)).entries()) {
+/**
+ * Batch by batch. While Redis saves one, the next is decided on: its records are asked for before the save, since one
+ * connection answers in order. Whoever changes a record in between makes that save of it fail, as always.
+ */
+async function* advanceAll(
+  tenant: Tenant,
+  ids: readonly string[],
+  nowMs: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<TickResult> {
+  const read = (at: number) => readBatch(tenant, ids.slice(at, at + BATCH));
+  let saving: Promise<TickResult> | null = null;
+  try {
+    let reading = ids.length > 0 ? read(0) : null;
+    for (let at = 0; reading && !signal?.aborted; at += BATCH) {
+      const batch: Batch = await reading;
+      reading = at + BATCH < ids.length ? read(at + BATCH) : null;
+      // It is awaited below unless the save before it fails; then nobody asks how the read ended.
+      reading?.catch(() => {});
+      const decided = await decideBatch(tenant, batch, nowMs);
+      if (saving) yield await saving;
+      saving = saveBatch(tenant, decided);
+    }
+    if (saving) yield await saving;
+  } finally {
+    await saving?.catch(() => {});
+  }
+}
+
+type Batch = { ids: readonly string[]; ips: (DedicatedIp | Error | null)[] };
+
+async function readBatch(tenant: Tenant, ids: readonly string[]): Promise<Batch> {
+  const records = await tenant.engine.scripts.redis.mget(ids.map(tenant.keys.ip));
+  return { ids, ips: await parseIps(tenant, ids, records) };
+}
+
+type Decided = {
+  items: { before: DedicatedIp; changes: Change[]; item: Item }[];
+  failed: TickResult['failed'];
+};
+
+async function decideBatch(tenant: Tenant, { ids, ips }: Batch, nowMs: number): Promise<Decided> {
+  const { engine } = tenant;
+  const decided: Decided = { items: [], failed: [] };
+  for (const [index, before] of ips.entries()) {
     const id = ids[index]!;
     try {
       if (before instanceof Error) throw before;
@@ -128,19 +165,24 @@ async function advanceBatch(tenant: Tenant, ids: string[], nowMs: number): Promi
       const begins = ofItself && decision.ip.status === 'warming' ? keepPlan(tenant, ofItself) : null;
       const plan = begins?.plan ?? (await planOf(tenant, decision.ip));
       // On most days nothing changes but the day: the record stays, and the next windows are published.
-      const isSame = decision.changes.length === 0 && isSameRecord(before, decision.ip);
+      const isSame = decision.ip === before && before.version === RECORD_VERSION;
       const item = isSame
         ? republish(tenant, before, plan, nowMs)
         : itemFor(tenant, before, decision, plan, nowMs);
       item.run.push(...(begins?.run ?? []));
-      decided.push({ before, changes: decision.changes, item });
+      decided.items.push({ before, changes: decision.changes, item });
     } catch (error) {
-      result.failed.push({ ip: id, error });
+      decided.failed.push({ ip: id, error });
     }
   }
-  const items = decided.map(({ item }) => item);
-  const applied = await transact(engine.scripts, account, items, { whole: false });
-  decided.forEach(({ before, changes }, index) => {
+  return decided;
+}
+
+async function saveBatch({ engine, account }: Tenant, { items, failed }: Decided): Promise<TickResult> {
+  const result: TickResult = { ...nothing(), failed };
+  const all = items.map(({ item }) => item);
+  const applied = await transact(engine.scripts, account, all, { whole: false });
+  items.forEach(({ before, changes }, index) => {
     if (!applied[index]) {
       result.contended += 1;
       return;

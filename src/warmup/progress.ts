@@ -40,12 +40,12 @@ function daysStoodStill(ip: DedicatedIp & { warmup: Warmup }, nowMs: number): nu
 
 /**
  * Brings the pause in line with what holds the IP now: starts it, or ends it and writes the days that stood still as one
- * adjustment. Holds that are over are dropped. To be called before and after any change of holds or status; `before` is
+ * adjustment. Holds that are over are dropped; when nothing changes, the record itself is the answer. To be called before and after any change of holds or status; `before` is
  * the record whose holds and status kept it still until now.
  */
 export function settlePause(ip: DedicatedIp, nowMs: number, before: DedicatedIp = ip): DedicatedIp {
   const holds = ip.holds.filter((hold) => isHeld(hold, nowMs));
-  const dropped = { ...ip, holds };
+  const dropped = holds.length === ip.holds.length ? ip : { ...ip, holds };
   if (!ip.warmup) return dropped;
   const warmup = ip.warmup;
   const standsStill =

@@ -90,14 +90,17 @@ while ARGV[at] do
   items[#items + 1] = item
 end
 local results, refused = {}, false
-for i, item in ipairs(items) do
-  results[i] = holds(item) and 1 or 0
-  refused = refused or results[i] == 0
+if whole then
+  for i, item in ipairs(items) do
+    results[i] = holds(item) and 1 or 0
+    refused = refused or results[i] == 0
+  end
+  if refused then return results end
 end
-if whole and refused then return results end
 for i, item in ipairs(items) do
-  -- An item before it may have written the same record.
-  if results[i] == 1 and (whole or holds(item)) then
+  -- Each by itself: an item before it may have written the same record.
+  if whole or holds(item) then
+    results[i] = 1
     for _, command in ipairs(item.run) do redis.call(unpack(command)) end
     for n, entry in ipairs(item.publish) do publish(entry, ARGV[item.blobs + n - 1]) end
   else
