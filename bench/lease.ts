@@ -82,6 +82,7 @@ export const lease: Part = {
         bars: [
           bar('lease, clock read per call', 'lease, clock read per call', true),
           bar('lease, cached clock', 'lease, cached clock', true),
+          bar('lease of one IP, cached clock', 'lease of one IP, cached clock', true),
           bar('RateLimiterMemory, in-process', 'RateLimiterMemory, in-process', false),
           bar('limiter, in-process', 'limiter, in-process', false),
         ],
