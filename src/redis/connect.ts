@@ -23,7 +23,7 @@ const DEBITING = {
   maxRetriesPerRequest: 0,
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,
-  commandTimeout: 5_000,
+  socketTimeout: 5_000,
 } satisfies Settings;
 
 /** A machine that is gone without a word is found by asking the others who serves its slots now. */
@@ -126,6 +126,8 @@ export function connectForQueue(url: string, beside: RedisConnection): RedisConn
       ? new Cluster(startupNodes(urls), {
           ...clusterOptions(urls, options),
           maxRedirections: RIDES_OUT_A_FAILOVER,
+          // In a failover the check fails, `connect` then never settles, and BullMQ would wait for it for ever.
+          enableReadyCheck: false,
         })
       : new Redis(url, options);
   redis.on('error', () => {});
@@ -136,7 +138,12 @@ export function connectForQueue(url: string, beside: RedisConnection): RedisConn
 export function connectionLike(redis: RedisConnection, options: Settings): RedisConnection {
   const { enableOfflineQueue = true } = options;
   return redis instanceof Cluster
-    ? redis.duplicate([], { lazyConnect: true, enableOfflineQueue, redisOptions: options })
+    ? redis.duplicate([], {
+        lazyConnect: true,
+        enableReadyCheck: false, // else `connect` may never settle (see connectForQueue)
+        enableOfflineQueue,
+        redisOptions: options,
+      })
     : redis.duplicate({ ...options, lazyConnect: true });
 }
 

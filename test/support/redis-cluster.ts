@@ -9,6 +9,8 @@ import { eventually } from './processes.ts';
 import { type RedisServer, startRedisServer } from './redis-server.ts';
 
 const MASTERS = 3;
+/** A comma in it, as a comma is also what divides the nodes. */
+const PASSWORD = 'one,for all';
 const SLOTS = 16_384;
 /** So long nothing is heard of a node until it counts as failed. Shorter, and a busy machine makes failovers of its own. */
 const NODE_TIMEOUT_MS = 1_500;
@@ -21,7 +23,7 @@ export interface ClusterNode {
 }
 
 export interface RedisCluster {
-  /** As `REDIS_URL` names it: the three first masters. */
+  /** As `REDIS_URL` names it: the three first masters, the password with the first. */
   readonly url: string;
   /** All six; the first three were masters at the start. */
   readonly nodes: readonly ClusterNode[];
@@ -41,7 +43,7 @@ export async function startRedisCluster({
 }: {
   config?: readonly string[];
 } = {}): Promise<RedisCluster> {
-  const servers = await Promise.all(Array.from({ length: 2 * MASTERS }, () => startNode(config)));
+  const servers = await Promise.all(Array.from({ length: 2 * MASTERS }, () => startClusterNode(config)));
   const stop = async (nodes: readonly { redis: Redis }[] = []) => {
     for (const { redis } of nodes) redis.disconnect();
     await Promise.all(servers.map((server) => server.stop()));
@@ -60,7 +62,7 @@ export async function startRedisCluster({
 }
 
 /** A port of the cluster bus besides its own: the default, 10 000 higher, may be none or somebody else's. */
-async function startNode(config: readonly string[]): Promise<RedisServer> {
+export async function startClusterNode(config: readonly string[] = []): Promise<RedisServer> {
   for (let attempt = 1; ; attempt++) {
     const bus = await freePort();
     try {
@@ -70,6 +72,7 @@ async function startNode(config: readonly string[]): Promise<RedisServer> {
           ...['--cluster-node-timeout', String(NODE_TIMEOUT_MS)],
           // Without waiting for a full minute of silence and other caution that a test has no time for.
           ...['--repl-diskless-sync-delay', '0', '--cluster-replica-validity-factor', '0'],
+          ...['--requirepass', PASSWORD, '--masterauth', PASSWORD],
           ...['--maxmemory-policy', 'noeviction', '--appendonly', 'no', ...config],
         ],
       });
@@ -151,10 +154,10 @@ function clusterOf(nodes: readonly ClusterNode[], stop: () => Promise<void>): Re
   }
 
   return {
-    url: nodes
-      .slice(0, MASTERS)
-      .map(({ server }) => server.url)
-      .join(','),
+    url: [
+      nodes[0]!.server.url,
+      ...nodes.slice(1, MASTERS).map(({ server }) => `127.0.0.1:${server.port}`),
+    ].join(','),
     nodes,
     masterOf,
     async moveSlot(key, to, { onKeysMoved } = {}) {
@@ -165,7 +168,8 @@ function clusterOf(nodes: readonly ClusterNode[], stop: () => Promise<void>): Re
       for (;;) {
         const keys = (await from.redis.cluster('GETKEYSINSLOT', slot, 10)) as string[];
         if (keys.length === 0) break;
-        await from.redis.call('MIGRATE', '127.0.0.1', to.server.port, '', 0, 5_000, 'KEYS', ...keys);
+        const target = ['127.0.0.1', to.server.port, '', 0, 5_000, 'AUTH', PASSWORD];
+        await from.redis.call('MIGRATE', ...target, 'KEYS', ...keys);
         await onKeysMoved?.();
       }
       // The new owner first, so that at no moment nobody has it.
