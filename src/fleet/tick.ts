@@ -79,11 +79,14 @@ async function tickAccount(tenant: Tenant, options: TickOptions): Promise<TickRe
   const total = nothing();
   const { redis } = tenant.engine.scripts;
   let [offset, worked] = [0, 0];
-  const divided = (options.shard?.of ?? 1) > 1;
+  const shares = options.shard?.of ?? 1;
+  const divided = shares > 1;
+  // Of a page that all read a share gets its part: so many times as many, and it has as much to do with each as without.
+  const page = PAGE * shares;
   // A share has to see everything that is due to find its own. Pages that only failed cost no other account its turn.
   while (divided || worked < PAGES_PER_ROUND) {
     const nowMs = await nowIn(tenant);
-    const due = await redis.zrangebyscore(tenant.keys.due, '-inf', nowMs, 'LIMIT', offset, PAGE);
+    const due = await redis.zrangebyscore(tenant.keys.due, '-inf', nowMs, 'LIMIT', offset, page);
     const mine = due.filter((id) => inShard(id, options.shard));
     let published = 0;
     for await (const result of advanceAll(tenant, mine, nowMs, options.signal)) {
@@ -94,7 +97,7 @@ async function tickAccount(tenant: Tenant, options: TickOptions): Promise<TickRe
     if (options.signal?.aborted) return { ...total, more: true };
     if (published > 0) worked += 1;
     // While others take theirs out, ours move up: a share is done when a whole pass found nothing.
-    if (due.length < PAGE) return { ...total, more: divided && total.published > 0 };
+    if (due.length < page) return { ...total, more: divided && total.published > 0 };
     // What others do, or what was contended, stays in the set: step over it.
     offset += due.length - published;
   }

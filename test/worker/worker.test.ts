@@ -91,6 +91,25 @@ test('two workers share a large sweep, and each IP changes once', async () => {
   }
 });
 
+test('a fleet of four shares a sweep over 12 000 due IPs: each does a part, and each IP changes once', async () => {
+  const workers = [worker(), worker(), worker(), worker()];
+  for (const { line } of workers) expect(await line()).toBe('ready');
+  await manyDue(12_000);
+  await eventually('nothing is due', async () => (await countDue(fleet.engine)) === 0, 60_000);
+  const times = await activations();
+  expect(times.size).toBe(12_000);
+  expect(Math.max(...times.values())).toBe(1);
+  const made: number[] = [];
+  for (const { pid, line, ended } of workers) {
+    process.kill(pid, 'SIGTERM');
+    made.push(Number((await line()).replace('stopped ', '')));
+    expect(await ended).toBe(0);
+  }
+  // One of eight shares at least.
+  expect(Math.min(...made), `changes made by each: ${made}`).toBeGreaterThan(1_000);
+  expect(made.reduce((sum, count) => sum + count)).toBe(12_000);
+});
+
 test('on SIGTERM a worker ends what it has begun and leaves the rest due', async () => {
   await manyDue(4_000);
   const stopped = worker();
