@@ -3,7 +3,7 @@
  * by itself, and a few calls are in flight at a time so that Redis and this process work side by side. Nobody waits for
  * company: a call leaves at the end of the turn. Each caller is answered as if it had come alone, in the order in which they came.
  */
-import { answerOf, grantOf, ReplyReader, receiptHead, type TakeAnswer, type Verdict } from './answer.ts';
+import { answerOf, grantOf, ReplyReader, readAnswer, type TakeAnswer, type Verdict } from './answer.ts';
 import type { AccountKeys } from './keys.ts';
 import type { Scripts } from './scripts.ts';
 
@@ -44,6 +44,8 @@ type Options<Request> = {
   /** What to do about an IP for which nothing is published, or about a pool that does not exist. */
   unknown: (request: Request) => TakeAnswer | Promise<TakeAnswer>;
   recover: Recover<Request>;
+  /** `false`: each take is a call of its own. */
+  coalesce: boolean;
 };
 
 /** IPs and pools that are remembered between calls. */
@@ -52,7 +54,7 @@ const MOST_REMEMBERED = 100_000;
 export function createCoalescer<Request extends { partial?: boolean | undefined }>(
   scripts: Scripts,
   keys: AccountKeys,
-  { unknown, recover }: Options<Request>,
+  { unknown, recover, coalesce }: Options<Request>,
 ): Coalescer<Request> {
   const byAddress = new Map<string, Line<Request>>();
   const byId = new Map<string, Line<Request>>();
@@ -94,8 +96,10 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
 
   function join(line: Line<Request>, count: number, request: Request): Promise<TakeAnswer> {
     return new Promise((resolve, reject) => {
+      const waiter = { request, count, partial: request.partial === true, resolve, reject };
+      if (!coalesce) return goAlone(line, waiter);
       if (line.waiters.length === 0) queue.push(line);
-      line.waiters.push({ request, count, partial: request.partial === true, resolve, reject });
+      line.waiters.push(waiter);
       schedule();
     });
   }
@@ -134,35 +138,41 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
 
   function send(lines: Line<Request>[], waiters: Waiter<Request>[][]): void {
     inFlight += 1;
-    const alone = lines.length === 1 && waiters[0]!.length === 1;
-    const call = alone ? sendAlone(lines[0]!, waiters[0]![0]!) : sendTogether(lines, waiters);
-    void call
-      .catch((error) => {
-        // Whether it was done is unknown, so it counts as spent. Nothing is asked again.
-        for (const waiter of waiters.flat()) settle(waiter, () => recover(waiter.request, error));
-      })
-      .then(() => {
-        inFlight -= 1;
-        if (queue.length > 0) schedule();
-      });
+    if (lines.length === 1 && waiters[0]!.length === 1) goAlone(lines[0]!, waiters[0]![0]!, landed);
+    else goTogether(lines, waiters);
   }
 
-  async function sendAlone(line: Line<Request>, waiter: Waiter<Request>): Promise<void> {
-    const { count, partial } = waiter;
+  function landed(): void {
+    inFlight -= 1;
+    if (queue.length > 0) schedule();
+  }
+
+  function goAlone(line: Line<Request>, waiter: Waiter<Request>, then: () => void = () => {}): void {
+    const { count, partial, request } = waiter;
     const how = partial ? 'partial' : '';
-    let reply: Buffer | null;
+    let reply: Promise<Buffer | null>;
     if (line.pool) {
       const { name, family } = line.pool;
-      reply = await scripts.runPacked('take-pool', [keys.account, keys.prefix, count, how, name, family]);
+      reply = scripts.runPacked('take-pool', [keys.account, keys.prefix, count, how, name, family]);
     } else {
       const more = line.id !== undefined ? [how, line.id] : partial ? [how] : [];
-      reply = await scripts.runPacked('take-ip', [line.hot!.key, count, ...more]);
+      reply = scripts.runPacked('take-ip', [line.hot!.key, count, ...more]);
     }
-    if (reply === null) settle(waiter, () => unknown(waiter.request));
-    else waiter.resolve(answerOf(new ReplyReader(reply).answer(count)));
+    reply.then(
+      (packed) => {
+        then();
+        if (packed === null) settle(waiter, () => unknown(request));
+        else waiter.resolve(readAnswer(packed, count));
+      },
+      (error) => {
+        then();
+        // Whether it was done is unknown, so it counts as spent. Nothing is asked again.
+        settle(waiter, () => recover(request, error));
+      },
+    );
   }
 
-  async function sendTogether(lines: Line<Request>[], waiters: Waiter<Request>[][]): Promise<void> {
+  function goTogether(lines: Line<Request>[], waiters: Waiter<Request>[][]): void {
     const hotKeys: string[] = [];
     const asked: (string | number)[] = [];
     const pools: (string | number)[] = [];
@@ -179,14 +189,19 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
         asked.push(runsOf(all, line.id));
       }
     }
-    const reply = await scripts.runPacked(
-      'take-many',
-      [keys.account, ...hotKeys, keys.prefix, hotKeys.length, ...asked, ...pools],
-      1 + hotKeys.length,
-    );
-    const reader = new ReplyReader(reply!);
-    for (const index of ipLines) divideIp(reader, waiters[index]!);
-    for (const index of poolLines) dividePool(reader, lines[index]!, waiters[index]!);
+    const args = [keys.account, ...hotKeys, keys.prefix, hotKeys.length, ...asked, ...pools];
+    scripts
+      .runPacked('take-many', args, 1 + hotKeys.length)
+      .then((packed) => {
+        const reader = new ReplyReader(packed!);
+        for (const index of ipLines) divideIp(reader, waiters[index]!);
+        for (const index of poolLines) dividePool(reader, lines[index]!, waiters[index]!);
+        landed();
+      })
+      .catch((error) => {
+        for (const waiter of waiters.flat()) settle(waiter, () => recover(waiter.request, error));
+        landed();
+      });
   }
 
   function divideIp(reader: ReplyReader, waiters: Waiter<Request>[]): void {
@@ -271,7 +286,7 @@ function divideWhole(verdict: Verdict, waiters: Waiter<unknown>[]): void {
   const { limit, resetAfterMs } = verdict;
   const part = verdict.parts[0]!;
   const { ip, ipId, hostname, bind } = part.ip;
-  const head = receiptHead(part);
+  const head = part.ip.receiptHead(part.dayFromMs, part.hourFromMs);
   let { granted: later, remaining } = verdict;
   if (remaining !== -1) remaining += later;
   let seq = part.seq - waiters.length;

@@ -75,18 +75,12 @@ export function createLimiter(
   const keys = accountKeys(account);
   /** An id is never reused and never changes its address, so this needs no expiry; it is bounded all the same. */
   const addressOfId = new Map<string, string>();
-  const coalescer = createCoalescer<TakeRequest>(scripts, keys, { unknown, recover });
+  const coalescer = createCoalescer<TakeRequest>(scripts, keys, { unknown, recover, coalesce });
 
   function take(request: TakeRequest): Promise<TakeAnswer> {
     const { ip, count = 1, pool, family, among } = request;
     // By far the most: one IP by its IPv4 address, or one pool. The rest is looked at with more leisure.
-    if (
-      coalesce &&
-      Number.isInteger(count) &&
-      count >= 1 &&
-      count <= MOST_SENDS_PER_TAKE &&
-      among === undefined
-    ) {
+    if (Number.isInteger(count) && count >= 1 && count <= MOST_SENDS_PER_TAKE && among === undefined) {
       if (ip === undefined) {
         const oneByOne = pool !== '' && request.partial !== true;
         if (oneByOne) return coalescer.takeFromPool(pool ?? '', String(family ?? ''), count, request);
@@ -103,7 +97,7 @@ export function createLimiter(
     let reply: Buffer | null;
     if (request.ip !== undefined) {
       const { address, id } = await checkIp(request.ip, request);
-      if (coalesce && !peek) return coalescer.takeFromIp(address, id, count, request);
+      if (!peek) return coalescer.takeFromIp(address, id, count, request);
       reply = await scripts.runPacked('take-ip', [keys.hot(address), count, how, ...(id ? [id] : [])]);
     } else {
       // An empty name is a mistake in a program, and must not become the default pool.

@@ -76,24 +76,22 @@ export function createScripts(
     return script;
   };
 
-  async function call(
+  function call(
     method: 'call' | 'callBuffer',
     name: ScriptName,
     args: readonly (string | number | Buffer)[],
     keys: number = KEY_COUNTS[name],
-  ) {
+  ): Promise<unknown> {
     const { sha, lua } = load(name);
     // While a slot moves from one node to another, a script would find some of its keys and miss others, in its middle. With
     // a key beside them that never exists, the cluster says TRYAGAIN before it begins, until the slot has arrived.
     const rest = isCluster
       ? [keys + 1, ...args.slice(0, keys), neverIn(String(args[0])), ...args.slice(keys)]
       : [keys, ...args];
-    try {
-      return await redis[method]('EVALSHA', sha, ...rest);
-    } catch (error) {
+    return redis[method]('EVALSHA', sha, ...rest).catch((error) => {
       if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
       return redis[method]('EVAL', lua, ...rest);
-    }
+    });
   }
 
   return {

@@ -8,13 +8,7 @@
  *     await lease.close();
  */
 import { randomBytes } from 'node:crypto';
-import {
-  type BecauseCode,
-  MOST_SENDS_PER_TAKE,
-  type NamedIp,
-  type Part,
-  receiptHead,
-} from '../redis/answer.ts';
+import { type BecauseCode, MOST_SENDS_PER_TAKE, NamedIp, type Part, receiptOf } from '../redis/answer.ts';
 import type { Limiter } from '../redis/limiter.ts';
 import { invalid } from '../warmup/errors.ts';
 import { QuotaExhausted } from './quota-exhausted.ts';
@@ -151,7 +145,7 @@ type Recovery = {
   allowActive: boolean;
 };
 
-const EMPTY = new Chunk({ ip: '', ipId: '', hostname: null, bind: null }, 0, 0, null);
+const EMPTY = new Chunk(new NamedIp('', '', null, null), 0, 0, null);
 
 export class SendLease implements Lease {
   because: BecauseCode | null = null;
@@ -280,7 +274,7 @@ export class SendLease implements Lease {
     ip.left += count;
     if (ip === this.#chunk || this.#behind.includes(ip) || this.#returns.includes(ip)) return;
     // Its chunk was closed before. A receipt is credited once, so this much and no more.
-    const receipt = `${receiptHead(ip.part)}${ip.part.sends}.${ip.part.seq}`;
+    const receipt = receiptOf(ip.part, ip.part.sends, ip.part.seq);
     this.#limiter.refund([{ receipt, count }]).then(
       ({ refunded }) => {
         this.#sums.returned += refunded;

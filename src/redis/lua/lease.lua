@@ -8,13 +8,16 @@
 -- ARGV[6] waited                           ms since the holder was last given any, by its own clock (for fairness alone)
 -- ARGV[7] "ip"     ARGV[8] address   ARGV[9] id that must hold it, or empty
 --     or "pool"    ARGV[8] pool      ARGV[9] family, as in take-pool.lua
--- ARGV[10..] what comes back, groups of six: address, id, dayFrom, hourFrom, seq, sends
+-- ARGV[10..] what comes back, groups of six: address, id, dayFrom, hourFrom, seq, sends. A seq below 0 is that of a grant
+--     of which something was given back after its end: then sends is the sum of all that came so late.
 -- Returns nil when there is no such pool or nothing is published for the IP, an empty string for "join" and "end", or
 --   an answer (answer.lua), and behind it a double for each part: the ms until its hour ends, which no lease outlives.
+--   retryAfterMs of a grant: before that, asking again is of no use.
 --
--- warmline:{acct}:leases:<address or scope> is a hash: holder -> doubles (seen at, hour, sends drawn in it); "*" -> the
--- instant up to which what flows into the bucket is promised to holders that wait.
--- warmline:{acct}:returned:<ipId> is a hash: holder -> seq of what it gave back last. What comes late or twice is not credited.
+-- warmline:{acct}:leases:<address or scope> is a hash: holder -> doubles (seen at, hour, sends drawn in it); "*" -> doubles
+-- (the instant up to which what flows into the bucket is promised, when the holders were counted, how many are present).
+-- warmline:{acct}:returned:<ipId> is a hash: holder -> seq of what it gave back last; "late:<seq>" -> the sum that came late.
+-- What comes twice is not credited, so whoever does not know whether it arrived sends it again.
 --- @include "now"
 --- @include "fast"
 --- @include "score"
@@ -26,13 +29,21 @@
 local prefix, holder, verb, want, least, waited = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local now, credited = engine_now(), 0
 for i = 10, #ARGV, 6 do
-  local id, seq = ARGV[i + 1], tonumber(ARGV[i + 4])
-  credited = credited + credit(prefix, now, ARGV[i], id, tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), seq, tonumber(ARGV[i + 5]), function()
-    local last = redis.call('HGET', prefix .. 'returned:' .. id, holder)
-    if last and tonumber(last) >= seq then return false end
-    redis.call('HSET', prefix .. 'returned:' .. id, holder, number(seq))
-    return true
-  end)
+  local id, seq, sends = ARGV[i + 1], tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
+  local late, key = seq < 0, prefix .. 'returned:' .. id
+  local field, value = holder, number(seq)
+  if late then
+    seq = -seq
+    field, value = 'late:' .. number(seq), number(sends)
+  end
+  local last = tonumber(redis.call('HGET', key, field) or 0)
+  if late then sends = sends - last end
+  if sends > 0 and (late or seq > last) then
+    credited = credited + credit(prefix, now, ARGV[i], id, tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), seq, sends, function()
+      redis.call('HSET', key, field, value)
+      return true
+    end)
+  end
 end
 
 --- @include "pool"
@@ -52,7 +63,7 @@ if verb == 'end' then
 end
 
 -- A holder that was not heard of for so long wants nothing at the moment.
-local PRESENT_MS, FORGOTTEN_MS, MOST_HOLDERS = 3000, 3600000, 1000
+local PRESENT_MS, FORGOTTEN_MS, MOST_HOLDERS, COUNT_MS = 3000, 3600000, 1000, 1000
 local hour, drawn = floor(now / HOUR), 0
 local mine = redis.call('HGET', leases, holder)
 if mine then
@@ -67,36 +78,21 @@ if verb == 'join' then
   return ''
 end
 
--- What there is: of one IP, or of the first few in the order of choice.
-local FEW = 8
-local list, room, per_hour, dry = {}, 0, 0, true
-if by_ip then
-  list[1] = { address = ARGV[8], c = ip, room = read(ip) }
-else
-  local turns, more
-  repeat turns, more = take_turns(scope, families) until not more
-  list = candidates(scope, families, least > 1 and MOST_IPS or FEW)
+local promised, counted_at, present, all_drawn = 0, 0, 1, 0
+local common = redis.call('HGET', leases, '*')
+if common then promised, counted_at, present = struct.unpack('<ddd', common) end
+local function remember_common()
+  redis.call('HSET', leases, '*', struct.pack('<ddd', promised, counted_at, present))
 end
-for _, one in ipairs(list) do
-  room = room + (one.room >= least and one.room or 0)
-  local _, binds = read(one.c)
-  dry = dry and binds == BY_BURST
-  per_hour = per_hour + (one.c.w_hourly >= 0 and one.c.w_hourly or max(0, one.c.w_daily) / 24)
-end
-
--- Fair shares, as long as there is not plenty for everybody: what the holders drew in this hour and what is left, divided
--- among those that are present. Who has had its share gets a single one again each PATIENCE_MS, so that nothing stays
--- unused because somebody else might have wanted it.
-local PLENTY, PATIENCE_MS = 64, 250
-local most, others, wait = want, redis.call('HLEN', leases), nil
-if others > MOST_HOLDERS then redis.call('DEL', leases) end
-if room >= least and room < PLENTY * max(1, others) then
-  local present, all_drawn = 1, drawn
+-- Everybody is looked at once a second, and for each call when little is left.
+local function count_holders()
   local entries = redis.call('HGETALL', leases)
+  local kept_ms = #entries > 2 * MOST_HOLDERS and PRESENT_MS or FORGOTTEN_MS
+  counted_at, present, all_drawn = now, 1, drawn
   for i = 1, #entries, 2 do
     if entries[i] ~= holder and entries[i] ~= '*' then
       local seen, of, count = struct.unpack('<ddd', entries[i + 1])
-      if now - seen > FORGOTTEN_MS then
+      if now - seen > kept_ms then
         redis.call('HDEL', leases, entries[i])
       elseif now - seen <= PRESENT_MS then
         present = present + 1
@@ -104,6 +100,71 @@ if room >= least and room < PLENTY * max(1, others) then
       end
     end
   end
+  remember_common()
+end
+if math.abs(now - counted_at) >= COUNT_MS then count_holders() end
+
+-- What there is: of one IP, or of the first few in the order of choice and those whose turn is next.
+local FEW = 8
+local list, room = {}, 0
+if by_ip then
+  list[1] = { address = ARGV[8], c = ip, room = read(ip) }
+else
+  local _, more
+  repeat _, more = take_turns(scope, families) until not more
+  list = candidates(scope, families, least > 1 and MOST_IPS or FEW)
+  if #list < FEW then
+    for _, family in ipairs(families) do
+      for _, address in ipairs(redis.call('ZRANGE', turn_key(prefix, scope, family), 0, FEW - 1)) do
+        local c = load(address)
+        if c and read(c) < 1 then list[#list + 1] = { address = address, c = c, room = 0 } end
+      end
+    end
+  end
+end
+-- Is it the bucket that limits, and not a day or an hour? How much flows into it, and how much does it hold?
+local dry, dripping, per_hour, holds = true, false, 0, 0
+for _, one in ipairs(list) do
+  local _, binds = read(one.c)
+  if one.room >= least then room = room + one.room end
+  if binds == BY_BURST then
+    dripping = true
+    per_hour = per_hour + (one.c.w_hourly >= 0 and one.c.w_hourly or max(0, one.c.w_daily) / 24)
+    holds = holds + one.c.w_burst
+  elseif one.room >= 1 then
+    dry = false
+  end
+end
+dry = dry and dripping and per_hour > 0
+local gate = scope and gate_of(scope)
+if gate and gate.ceiling then
+  local left = read(gate.ceiling)
+  if left < room then room, dry = left, false end
+end
+
+-- At a dry bucket it is waited until asking pays: for what flows in within PAYS_MS, one holder after the other. Whoever is
+-- given some is told at once when to come again.
+local PAYS_MS, FARTHEST_MS = 100, 1000
+local most, wait = want, nil
+local pays = max(least, min(ceil(want / 2), floor(per_hour * PAYS_MS / HOUR), floor(holds / 2)))
+-- The instant at which `pays` have flowed in beyond what is promised, when `left` are there.
+local function promise(left)
+  local missing = promised > now and pays or pays - left
+  promised = min(max(now, promised) + ceil(missing * HOUR / per_hour), now + FARTHEST_MS)
+  remember_common()
+  return promised
+end
+
+-- Fair shares, as long as there is not plenty for everybody: what the holders drew in this hour and what is left, divided
+-- among those that are present. Who has had its share gets a single one again each PATIENCE_MS, so that nothing stays
+-- unused because somebody else might have wanted it.
+local PLENTY, PATIENCE_MS = 64, 250
+if dry and room < pays and (pays - room) * HOUR / per_hour <= FARTHEST_MS then
+  wait = promise(room) - now
+elseif dry and pays > 1 then
+  most = min(want, max(pays, floor(room / (2 * present))))
+elseif room >= least and room < PLENTY * present then
+  count_holders()
   if present > 1 then
     local share = ceil((all_drawn + room) / present) - drawn
     if share >= least then
@@ -116,59 +177,64 @@ if room >= least and room < PLENTY * max(1, others) then
   else
     most = min(want, max(least, ceil(room / 2)))
   end
-elseif others > 1 then
-  most = min(want, max(least, floor(room / (2 * others))))
+elseif present > 1 then
+  most = min(want, max(least, floor(room / (2 * present))))
 end
 
--- At a dry bucket it is waited until asking pays: for what flows in within PAYS_MS, one holder after the other.
-local PAYS_MS, FARTHEST_MS = 100, 1000
-local pays = max(least, min(ceil(want / 2), floor(per_hour * PAYS_MS / HOUR)))
-if dry and pays > 1 and per_hour > 0 and list[1] and not wait then
-  local promised = redis.call('HGET', leases, '*')
-  promised = promised and struct.unpack('<d', promised) or 0
-  if room < pays then
-    local missing = promised > now and pays or pays - room
-    local at = max(now, promised) + ceil(missing * HOUR / per_hour)
-    if at > now + FARTHEST_MS then at = now + FARTHEST_MS end
-    redis.call('HSET', leases, '*', struct.pack('<d', at))
-    wait = at - now
-  elseif promised > now then
-    most = min(most, pays)
-  end
-end
-
+-- The doubles behind an answer; and in it, when to come again.
 local function ends(parts)
   for i, one in ipairs(parts) do parts[i] = struct.pack('<d', one.c.w_hour_to - now) end
   return table.concat(parts)
 end
+local RETRY_AT = 6 * 8
+local function come_again(reply, granted)
+  local left = room - granted
+  if not dry or pays <= 1 or left >= pays then return reply end
+  return string.sub(reply, 1, RETRY_AT) .. struct.pack('<d', promise(left) - now) .. string.sub(reply, RETRY_AT + 9)
+end
+local NO_END = struct.pack('<d', 0)
 
 if wait then
   remember(0)
   local first = list[1].c
   local _, binds, limit, remaining, resets = read(first)
   local again_at = now + max(1, ceil(wait))
-  return answer(now, binds, 0, limit, remaining, resets, again_at, again_at, { part(first, 0) }) .. struct.pack('<d', 0)
+  return answer(now, binds, 0, limit, remaining, resets, again_at, again_at, { part(first, 0) }) .. NO_END
 end
 if by_ip then
   local granted = min(most, list[1].room)
   if granted < least then
     remember(0)
-    return denied(now, ip, ip, room_at(ip, least)) .. struct.pack('<d', 0)
+    return denied(now, ip, ip, room_at(ip, least)) .. NO_END
   end
   charge(ip, granted, 1)
   write_state(prefix, prefix .. 'hot:' .. ARGV[8], ip)
   remember(granted)
-  return allowed(now, ip, granted, granted, { part(ip, granted) }) .. ends({ { c = ip } })
+  return come_again(allowed(now, ip, granted, granted, { part(ip, granted) }), granted) .. ends({ { c = ip } })
 end
 local among = nil
 if least > 1 then
+  -- All from one IP: the first that has so many. If none has, the one that will have them first.
+  local best, best_at, soonest, soonest_at = nil, false, nil, false
   for _, one in ipairs(list) do
     if one.room >= least then
       among, most = { one.address }, min(most, one.room)
       break
     end
   end
+  if not among then
+    for _, one in ipairs(list) do
+      local at, first_at = room_at(one.c, least), room_at(one.c, 1)
+      if at and (not best_at or at < best_at) then best, best_at = one.c, at end
+      if not soonest or (first_at and (not soonest_at or first_at < soonest_at)) then soonest, soonest_at = one.c, first_at end
+    end
+    if soonest then
+      remember(0)
+      return denied(now, best or soonest, best or soonest, best_at) .. NO_END
+    end
+  end
 end
-local reply, granted, chosen = take_from_pool(scope, (among or least == 1) and most or least, least == 1 or among ~= nil, false, ARGV[9], among)
+-- Fewer than `least` are of no use, should the ceiling of the pool leave no more.
+local reply, granted, chosen = take_from_pool(scope, max(most, least), least == 1 or room >= least, false, ARGV[9], among)
 remember(granted)
-return reply .. (granted > 0 and ends(chosen) or struct.pack('<d', 0))
+return granted > 0 and come_again(reply, granted) .. ends(chosen) or reply .. NO_END
