@@ -1,5 +1,6 @@
 /** The hot path over HTTP, for senders that do not speak Redis: take, alone or many at once, and refund; and looks. */
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { getIp } from '../fleet/ips.ts';
 import { getPool, membersOf } from '../fleet/pools.ts';
@@ -63,8 +64,15 @@ const PEEK_POOL: RouteDocs = {
 export function registerTakes(
   app: FastifyInstance,
   { engine, receiptsOf, callerOf, limiterOf }: Context,
+  log: Logger,
 ): void {
   const sends = { scope: 'send', quiet: true } as const;
+
+  /** What one of many is refused for, as it would be told alone. */
+  function refusalOf(error: Error, request: FastifyRequest) {
+    if (isOut(error)) log.error({ requestId: request.id, err: error }, 'one take of many failed');
+    return bodyOf(answerTo(error, request, engine));
+  }
 
   app.post(
     '/v1/quota/take',
@@ -77,9 +85,7 @@ export function registerTakes(
       if (!Array.isArray(asked)) return limiter.take(asked).then((answer) => onTheWire(signed(answer, sign)));
       return takeAll(limiter, asked).then((answers) => ({
         answers: answers.map((answer) =>
-          answer instanceof Error
-            ? bodyOf(answerTo(answer, request, engine))
-            : onTheWire(signed(answer, sign)),
+          answer instanceof Error ? refusalOf(answer, request) : onTheWire(signed(answer, sign)),
         ),
       }));
     },

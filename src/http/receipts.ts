@@ -48,7 +48,7 @@ function receiptsOf(secret: string, accountId: string): Receipts {
   };
 }
 
-/** By the HMAC of version 0.1, of which receipts may be out there when a newer version takes over. */
+/** By the HMAC of earlier builds, of which receipts may be out there when this one takes over. */
 function signedAsBefore(secret: string, accountId: string, receipt: string): string {
   const signature = createHmac('sha256', secret).update(`${accountId}\n${receipt}`).digest();
   return `${receipt}.${signature.subarray(0, 16).toString('base64url')}`;

@@ -93,7 +93,7 @@ export async function createApi({
   await app.register(async (hot) => {
     door.admit(hot, 'send');
     if (log.isLevelEnabled('debug')) logAnswers(hot, log);
-    registerTakes(hot, context);
+    registerTakes(hot, context, log);
   });
   await app.register(async (rooms) => {
     rooms.setChildLoggerFactory(
