@@ -46,7 +46,7 @@ export const lease: Part = {
         { name: 'RateLimiterMemory, in-process', run: (forMs) => closedLoop(alone.memory, 64, forMs) },
         { name: 'limiter, in-process', run: (forMs) => tightLoop(alone.limiter, forMs) },
       ];
-      const found = await runRounds([group], options);
+      const found = await runRounds([group], { ...options, redisCpuUs: stage.redisCpuUs });
       const row = (name: string, unit: string, to: string, mark?: Row['mark']): Row => ({
         figure: name,
         measured: found.ratio(name, to),

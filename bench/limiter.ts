@@ -92,7 +92,7 @@ export const limiter: Part = {
           contender('coalesced, 16 IPs', 512, (turn) => together.take(atFew(turn))),
         ],
       ];
-      const found = await runRounds(groups, options);
+      const found = await runRounds(groups, { ...options, redisCpuUs: stage.redisCpuUs });
       // It is some hundred times slower than the others: a few slices tell enough, and R beside it is that of the run.
       const slow = await runRounds([[contender('bottleneck', 64, bottleneck.schedule), ...beside(64)]], {
         rounds: Math.min(3, options.rounds),

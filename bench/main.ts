@@ -109,18 +109,26 @@ async function measure(name: string): Promise<Report['parts'][number]> {
   const { title, run } = PARTS[name]!;
   const quick = given.quick === true;
   const bar = progress(name);
+  // What is thrown where nobody waits for it (in a listener) ends this part and not the others.
+  let fail = (_: Error) => {};
+  const thrown = new Promise<never>((_, reject) => {
+    fail = reject;
+  });
+  process.on('uncaughtException', fail);
   try {
-    const result = await run({
+    const running = run({
       quick,
       rounds: given.rounds ?? (quick ? QUICK_ROUNDS : ROUNDS),
       sliceMs: given.slice ?? (quick ? QUICK_SLICE_MS : SLICE_MS),
       step: bar.step,
     });
+    const result = await Promise.race([running, thrown]);
     return { part: name, title, ...result };
   } catch (error) {
     if (process.env.DEBUG) console.error(error);
     return { part: name, title, failed: error instanceof Error ? error.message : String(error) };
   } finally {
+    process.off('uncaughtException', fail);
     bar.stop();
   }
 }

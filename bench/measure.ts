@@ -7,11 +7,23 @@
 export type Spread = { median: number; low: number; high: number };
 
 /** What a slice gave. Latencies only where they were asked for; `granted` is the share of the calls that got something. */
-export type Sample = { perSecond: number; p50Ms?: number; p99Ms?: number; granted?: number };
+export type Sample = {
+  perSecond: number;
+  p50Ms?: number;
+  p99Ms?: number;
+  granted?: number;
+  /** How many calls there were, for what is reckoned for each of them. */
+  calls?: number;
+  /** CPU time of each call, in this process and in Redis: it moves less than rates when the machine is busy. */
+  clientUs?: number;
+  redisUs?: number;
+};
 
 export type Contender = { name: string; run: (forMs: number) => Promise<Sample> };
 
 export type RoundOptions = {
+  /** CPU time that Redis has used so far, in µs. */
+  redisCpuUs?: () => Promise<number>;
   rounds: number;
   sliceMs: number;
   step: (done: number, total: number) => void;
@@ -45,7 +57,7 @@ export function orderOf<T>(all: readonly T[], round: number): T[] {
 /** Those of a group are compared with each other, so they run next to each other. */
 export async function runRounds(
   groups: readonly (readonly Contender[])[],
-  { rounds, sliceMs, step }: RoundOptions,
+  { rounds, sliceMs, step, redisCpuUs }: RoundOptions,
 ): Promise<Measured> {
   const samples = new Map<string, Sample[]>(groups.flat().map(({ name }) => [name, []]));
   const total = (rounds + 1) * samples.size;
@@ -54,7 +66,7 @@ export async function runRounds(
   for (let round = -1; round < rounds; round += 1) {
     for (const group of orderOf(groups, Math.max(0, round))) {
       for (const { name, run } of orderOf(group, Math.max(0, round))) {
-        const sample = await run(sliceMs);
+        const sample = await withCpu(() => run(sliceMs), redisCpuUs);
         if (round >= 0) samples.get(name)!.push(sample);
         done += 1;
         step(done, total);
@@ -62,6 +74,16 @@ export async function runRounds(
     }
   }
   return measured(samples);
+}
+
+async function withCpu(run: () => Promise<Sample>, redisCpuUs: RoundOptions['redisCpuUs']): Promise<Sample> {
+  if (!redisCpuUs) return run();
+  const [redisBefore, before] = [await redisCpuUs(), process.cpuUsage()];
+  const sample = await run();
+  const { user, system } = process.cpuUsage(before);
+  const redisUs = (await redisCpuUs()) - redisBefore;
+  if (!sample.calls) return sample;
+  return { ...sample, clientUs: (user + system) / sample.calls, redisUs: redisUs / sample.calls };
 }
 
 export type Measured = ReturnType<typeof measured>;
@@ -80,6 +102,8 @@ function measured(samples: ReadonlyMap<string, readonly Sample[]>) {
       spreadOf(of(name).map((sample, round) => sample.perSecond / of(to)[round]!.perSecond)),
     p50Ms: (name: string) => spreadOf(of(name).map((sample) => sample.p50Ms ?? Number.NaN)),
     p99Ms: (name: string) => spreadOf(of(name).map((sample) => sample.p99Ms ?? Number.NaN)),
+    clientUs: (name: string) => spreadOf(of(name).map((sample) => sample.clientUs ?? Number.NaN)),
+    redisUs: (name: string) => spreadOf(of(name).map((sample) => sample.redisUs ?? Number.NaN)),
     granted: (name: string) => spreadOf(of(name).map((sample) => sample.granted ?? Number.NaN)),
     p99OverP50: (name: string) => spreadOf(of(name).map(({ p50Ms = 0, p99Ms = 0 }) => p99Ms / p50Ms)),
   };
@@ -107,7 +131,7 @@ export async function closedLoop(
       }
     }),
   );
-  return { perSecond: perSecond(calls, beganAt) };
+  return { perSecond: perSecond(calls, beganAt), calls };
 }
 
 /** As `closedLoop`, with two looks at the clock for each call: for latencies, and never for rates. */
@@ -127,7 +151,7 @@ export async function timedLoop(
       }
     }),
   );
-  return { perSecond: perSecond(taken.length, beganAt), ...percentiles(taken) };
+  return { perSecond: perSecond(taken.length, beganAt), calls: taken.length, ...percentiles(taken) };
 }
 
 export function percentiles(taken: readonly number[]): { p50Ms: number; p99Ms: number } {

@@ -18,7 +18,15 @@ export type Row = {
 export type Bar = { label: string; value: number; ours: boolean };
 
 /** An absolute figure, of this machine and hour: never to be compared between two runs. */
-export type Rate = { name: string; perSecond: number; p50Ms?: number; p99Ms?: number };
+export type Rate = {
+  name: string;
+  perSecond: number;
+  p50Ms: number | null;
+  p99Ms: number | null;
+  /** CPU time of one call, in the process that is measured and in Redis. */
+  clientUs: number | null;
+  redisUs: number | null;
+};
 
 export type Result = { rows: Row[]; rates?: Rate[]; bars?: Bar[]; notes?: string[] };
 
@@ -79,10 +87,7 @@ export function asTables({ machine, parts }: Report): string {
       continue;
     }
     text.push(tableOf(HEAD, part.rows.map(cellsOf)));
-    if (part.rates?.length) {
-      const head = ['a second, here and now', 'median', 'p50', 'p99'];
-      text.push(tableOf(head, part.rates.map(rateCells)));
-    }
+    if (part.rates?.length) text.push(ratesTable(part.rates));
     for (const note of part.notes ?? []) text.push(note);
   }
   const bars = barsOf({ machine, parts });
@@ -95,12 +100,22 @@ export function asTables({ machine, parts }: Report): string {
   return text.join('\n');
 }
 
-const rateCells = ({ name, perSecond, p50Ms, p99Ms }: Rate) => [
-  name,
-  grouped(Math.round(perSecond)),
-  p50Ms === undefined ? '' : `${short(p50Ms)} ms`,
-  p99Ms === undefined ? '' : `${short(p99Ms)} ms`,
-];
+/** Columns that nobody in a part has are left out. */
+function ratesTable(rates: readonly Rate[]): string {
+  const columns: [head: string, cell: (rate: Rate) => string][] = [
+    ['a second, here and now', ({ name }) => name],
+    ['median', ({ perSecond }) => grouped(Math.round(perSecond))],
+    ['p50', ({ p50Ms }) => (p50Ms === null ? '' : `${short(p50Ms)} ms`)],
+    ['p99', ({ p99Ms }) => (p99Ms === null ? '' : `${short(p99Ms)} ms`)],
+    ['CPU of a call', ({ clientUs }) => (clientUs === null ? '' : `${short(clientUs)} µs`)],
+    ['in Redis', ({ redisUs }) => (redisUs === null ? '' : `${short(redisUs)} µs`)],
+  ];
+  const used = columns.filter(([, cell]) => rates.some((rate) => cell(rate) !== ''));
+  return tableOf(
+    used.map(([head]) => head),
+    rates.map((rate) => used.map(([, cell]) => cell(rate))),
+  );
+}
 
 function tableOf(head: string[], rows: string[][]): string {
   const table = new Table({ head, style: { head: [], border: [], compact: true } });
@@ -148,12 +163,14 @@ function terminalBars(bars: readonly Bar[]): string[] {
 }
 
 /** Everybody who took part, as absolute rates. */
-export const ratesOf = (measured: Measured, names: readonly string[] = measured.names): Rate[] =>
-  names.map((name) => {
-    const [p50, p99] = [measured.p50Ms(name).median, measured.p99Ms(name).median];
-    return {
-      name,
-      perSecond: measured.perSecond(name).median,
-      ...(Number.isNaN(p50) ? {} : { p50Ms: p50, p99Ms: p99 }),
-    };
-  });
+export const ratesOf = (measured: Measured, names: readonly string[] = measured.names): Rate[] => {
+  const known = ({ median }: Spread) => (Number.isNaN(median) ? null : median);
+  return names.map((name) => ({
+    name,
+    perSecond: measured.perSecond(name).median,
+    p50Ms: known(measured.p50Ms(name)),
+    p99Ms: known(measured.p99Ms(name)),
+    clientUs: known(measured.clientUs(name)),
+    redisUs: known(measured.redisUs(name)),
+  }));
+};

@@ -85,6 +85,11 @@ export async function openStageOn(
     scripts,
     engine,
     tenant: tenantOf(engine, DEFAULT_ACCOUNT, 'bench'),
+    /** CPU time that Redis has used so far, in µs. */
+    async redisCpuUs() {
+      const used = (await redis.info('cpu')).matchAll(/^used_cpu_(?:sys|user):([\d.]+)/gm);
+      return [...used].reduce((sum, [, seconds]) => sum + Number(seconds) * 1e6, 0);
+    },
     async account(name: string): Promise<Tenant> {
       return tenantOf(engine, await createAccount(engine, name), 'bench');
     },

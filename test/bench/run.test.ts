@@ -33,9 +33,3 @@ test('a run yields figures for programs, and a chart', () => {
   expect(readFileSync(chart, 'utf8')).toMatch(/^<svg /);
   rmSync(chart);
 });
-
-test('a part that there is not is misuse, and the others are named', () => {
-  const { stderr, status } = run('nothing');
-  expect(status).toBe(2);
-  expect(stderr).toContain('there is no part "nothing"; there are limiter, lease, http');
-});
