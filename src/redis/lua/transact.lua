@@ -21,8 +21,9 @@ local prefix, whole, now = ARGV[1], ARGV[2] == '1', engine_now()
 local function holds(item)
   if item.allocation and redis.call('ZSCORE', prefix .. 'tombstones', item.allocation) then return false end
   for _, check in ipairs(item.check) do
-    local record = redis.call('GET', check[1])
-    local revision = record and tonumber(string.match(record, '^{"rev":(%d+)')) or 0
+    -- The front of the record is enough: a revision of 16 digits.
+    local record = redis.call('GETRANGE', check[1], 0, 24)
+    local revision = tonumber(string.match(record, '^{"rev":(%d+)')) or 0
     if revision ~= check[2] then return false end
   end
   return true
