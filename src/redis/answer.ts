@@ -1,4 +1,5 @@
 /** What a take is answered, and how it is read from the packed replies of the scripts (layout in `lua/answer.lua`). */
+import { readCharged } from './hot-record.ts';
 
 export type BecauseCode =
   | 'status'
@@ -112,7 +113,33 @@ export class ReplyReader {
     return this.#reply.readDoubleLE(this.#at);
   }
 
-  /** The answer of `take_fast`: one IP granted all that was asked of it. */
+  integer(): number {
+    const value = this.#reply.readUInt32LE(this.#at);
+    this.#at += 4;
+    return value;
+  }
+
+  /** A hot record as it is after one IP granted all that was asked of it. */
+  record(length: number, sends: number): Verdict {
+    const { limit, remaining, resetAfterMs, dayFromMs, hourFromMs, seq, textAt } = readCharged(
+      this.#reply,
+      this.#at,
+    );
+    const ip = namedIp(this.#reply.toString('latin1', textAt, this.#at + length));
+    this.#at += length;
+    return {
+      granted: sends,
+      limit,
+      remaining,
+      retryAfterMs: 0,
+      resetAfterMs,
+      because: null,
+      untilMs: null,
+      parts: [{ ip, sends, dayFromMs, hourFromMs, seq }],
+    };
+  }
+
+  /** The answer of `answer_fast`: one IP granted all that was asked of it. */
   whole(sends: number): Verdict {
     this.#at += 8;
     const limit = this.double();

@@ -189,12 +189,15 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
         asked.push(runsOf(all, line.id));
       }
     }
-    const args = [keys.account, ...hotKeys, keys.prefix, hotKeys.length, ...asked, ...pools];
+    // Most often one send of each.
+    const same = asked.length > 0 && asked.every((one) => one === asked[0]) ? asked.slice(0, 1) : asked;
+    const args = [keys.account, ...hotKeys, keys.prefix, hotKeys.length, same.length, ...same, ...pools];
     scripts
       .runPacked('take-many', args, 1 + hotKeys.length)
       .then((packed) => {
         const reader = new ReplyReader(packed!);
-        for (const index of ipLines) divideIp(reader, waiters[index]!);
+        const lengths = ipLines.map(() => reader.integer());
+        for (const [at, index] of ipLines.entries()) divideIp(reader, lengths[at]!, waiters[index]!);
         for (const index of poolLines) dividePool(reader, lines[index]!, waiters[index]!);
         landed();
       })
@@ -204,13 +207,12 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
       });
   }
 
-  function divideIp(reader: ReplyReader, waiters: Waiter<Request>[]): void {
-    const sign = reader.peek();
-    if (sign === -1) {
+  function divideIp(reader: ReplyReader, length: number, waiters: Waiter<Request>[]): void {
+    if (length > 0) {
+      divideWhole(reader.record(length, sumOf(waiters)), waiters);
+    } else if (reader.peek() === -1) {
       reader.double();
       for (const waiter of waiters) settle(waiter, () => unknown(waiter.request));
-    } else if (sign === 0) {
-      divideWhole(reader.whole(sumOf(waiters)), waiters);
     } else {
       for (const run of eachRun(waiters)) divideRun(reader.verdict(), run);
     }

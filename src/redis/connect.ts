@@ -23,7 +23,7 @@ const DEBITING = {
   maxRetriesPerRequest: 0,
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,
-  commandTimeout: 5_000,
+  socketTimeout: 5_000,
 } satisfies Settings;
 
 /** A machine that is gone without a word is found by asking the others who serves its slots now. */

@@ -1,6 +1,7 @@
 /** The hot record between its packed form (layout in `lua/counter.lua`) and the types of the pure core. */
-import type { CounterState } from '../warmup/counter.ts';
+import { type CounterState, SEND_UNITS } from '../warmup/counter.ts';
 import type { SendQuota, WindowLimits } from '../warmup/quota.ts';
+import { DAY_MS, HOUR_MS } from '../warmup/units.ts';
 
 /** What a sender has to know to use an IP; kept in the hot record, so that a take needs no second read. */
 export type HotTexts = {
@@ -15,8 +16,6 @@ const GATES = ['closed', 'warming', 'active'] as const;
 const STATE_FROM = 8;
 const PUBLISHED_FROM = 64;
 const EDGES_FROM = 168;
-/** Said here once more: senders load this file, and of `warmup` as little as can be. */
-const DAY_MS = 86_400_000;
 
 /** The edges that say something: past the last one windows of 24 h go on, so one that lies there need not be told. */
 export function tellingEdges({ toMs, edgesMs }: Pick<SendQuota, 'toMs' | 'edgesMs'>): readonly number[] {
@@ -88,6 +87,52 @@ export function unpackHot(raw: Buffer): { state: CounterState; quota: SendQuota;
       bind: bind || null,
       pools: pools ? pools.split(',') : [],
     },
+  };
+}
+
+/**
+ * Of a record that a take has just charged, somewhere in a buffer: the limit that binds and what is left of it, as
+ * `charge_fast` in `lua/fast.lua` found it, and what a receipt needs.
+ */
+export function readCharged(buffer: Buffer, from: number) {
+  const daily = buffer.readDoubleLE(from + 96);
+  const hourly = buffer.readDoubleLE(from + 104);
+  const burst = buffer.readDoubleLE(from + 112);
+  const hourFromMs = buffer.readDoubleLE(from + 24);
+  const nowMs = buffer.readDoubleLE(from + 48);
+  const toMs = buffer.readDoubleLE(from + 88);
+  let left = Number.POSITIVE_INFINITY;
+  let limit = -1;
+  let resetsAtMs = toMs;
+  if (daily >= 0) {
+    left = daily - buffer.readDoubleLE(from + 16);
+    limit = daily;
+  }
+  if (hourly >= 0) {
+    const ofHour = hourly - buffer.readDoubleLE(from + 32);
+    if (ofHour < left) {
+      left = ofHour;
+      limit = hourly;
+      resetsAtMs = Math.min(hourFromMs + HOUR_MS, toMs);
+    }
+  }
+  if (burst >= 0) {
+    const level = buffer.readDoubleLE(from + 40);
+    const tokens = Math.floor(level / SEND_UNITS);
+    if (tokens < left) {
+      left = tokens;
+      limit = burst;
+      resetsAtMs = nowMs + Math.ceil((burst * SEND_UNITS - level) / hourly);
+    }
+  }
+  return {
+    limit,
+    remaining: left === Number.POSITIVE_INFINITY ? -1 : left,
+    resetAfterMs: resetsAtMs - nowMs,
+    dayFromMs: buffer.readDoubleLE(from + 8),
+    hourFromMs,
+    seq: buffer.readDoubleLE(from + 56),
+    textAt: from + EDGES_FROM + buffer.readDoubleLE(from + EDGES_FROM - 8) * 8,
   };
 }
 

@@ -127,6 +127,10 @@ export const clockKeys = {
   mode: 'warmline:{clock}:mode',
   /** String, ms: the time of a test clock. */
   now: 'warmline:{clock}:now',
+  /** Channel: `ending <id>` before a test clock moves, so that leases end; `moved` once it has. */
+  moves: 'warmline:{clock}:moves',
+  /** String, a number: so many senders have given back what they leased; gone after a minute. */
+  ended: (id: string) => `warmline:{clock}:ended:${id}`,
 };
 
 /** A key that never exists, in the slot of another (`scripts.ts` says what for). */

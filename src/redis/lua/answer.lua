@@ -5,7 +5,7 @@
 --     "id \n address \n hostname \n bind \n pools"
 -- What was denied names the IP with room soonest in a part of 0 sends (without a text when there is none).
 -- A receipt is <ipId>.<dayFrom>.<hourFrom>.<count>.<seq>: all that a refund needs, and seq makes it unique.
--- take_fast has a shorter answer for what was granted whole by one IP; it begins with 0.
+-- answer_fast (fast.lua) is shorter, for what was granted whole by one IP; it begins with 0.
 local function part(c, sends)
   if not c then return struct.pack('<ddddd', 0, 0, 0, 0, 0) end
   local text = text_of(c)

@@ -1,5 +1,5 @@
 -- The common choice: no turn has come, the pool limits nothing itself, there is no IPv6 address, and whoever is first has an
--- entry in the index that is right and an hour that goes on. As with take_fast, the long way (pool.lua) is not even loaded.
+-- entry in the index that is right and an hour that goes on. As with charge_fast, the long way (pool.lua) is not even loaded.
 
 -- The scope of a pool that is named by id or name; empty: the default pool, else every IP. nil: there is none.
 local function scope_of(prefix, pool)
@@ -36,9 +36,9 @@ local function choose_fast(prefix, now, scope, count)
   local raw = redis.call('GET', key)
   local place = raw and #raw >= 168 and place_of(raw, now)
   if not place or score_with(place, 0) ~= tonumber(first[2]) then return end
-  local state, answer, left = take_fast(raw, now, count, 1)
+  local state, left, limit, resets, day_from, hour_from, seq = charge_fast(raw, now, count, 1)
   if not state or left < 1 then return end
   redis.call('SETRANGE', key, 8, state)
   redis.call('ZADD', ready, string.format('%.17g', score_with(place, count)), first[1])
-  return answer
+  return answer_fast(raw, now, left, limit, resets, day_from, hour_from, seq)
 end

@@ -41,8 +41,9 @@ local function choose_many_fast(prefix, now, scope, takes, answers)
     end
     local writes, scores, round, sum = {}, {}, {}, 0
     for i, one in ipairs(charged) do
-      local state, answer, left = take_fast(one.raw, now, one.takes, one.takes)
+      local state, left, limit, resets, day_from, hour_from, seq = charge_fast(one.raw, now, one.takes, one.takes)
       if not state or left < 1 then return given end
+      local answer = answer_fast(one.raw, now, left, limit, resets, day_from, hour_from, seq)
       writes[2 * i - 1], writes[2 * i] = one.key, string.sub(one.raw, 1, 8) .. state .. string.sub(one.raw, 65)
       scores[2 * i - 1], scores[2 * i] = string.format('%.17g', one.score), one.address
       round[i], sum = struct.pack('<d', one.takes) .. answer, sum + one.takes

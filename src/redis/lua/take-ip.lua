@@ -8,10 +8,10 @@
 --- @include "fast"
 local raw, now, count, how, id = redis.call('GET', KEYS[1]), engine_now(), tonumber(ARGV[1]), ARGV[2] or '', ARGV[3]
 if raw and (how == '' or how == 'partial') then
-  local state, answer = take_fast(raw, now, count, 1, id)
-  if state then
+  local state, left, limit, resets, day_from, hour_from, seq = charge_fast(raw, now, count, 1)
+  if state and (not id or names(raw, id)) then
     redis.call('SETRANGE', KEYS[1], 8, state)
-    return answer
+    return answer_fast(raw, now, left, limit, resets, day_from, hour_from, seq)
   end
 end
 --- @include "counter"

@@ -3,46 +3,55 @@
 -- KEYS[2..] hot records, each once         warmline:{acct}:hot:<address>
 -- ARGV[1] prefix of the account's keys     warmline:{acct}:
 -- ARGV[2] how many hot records
--- ARGV[3..] for each hot record what is taken: a number of takes of one send each, or
+-- ARGV[3] length of what follows           1: for each hot record one and the same
+-- ARGV[4..] for each hot record what is taken: a number of takes of one send each, or
 --   "<takes> <sends> <run>,<run>,... <id>" the sums; runs of equal takes, <takes>x<count>, with a p behind: partial;
 --                                          optional: the IP that must hold the address
 -- then groups of 3 for pools: "<takes>x<count>", the pool, the family as in take-pool.lua
--- Returns one string: for each hot record, in its order,
---   the answer of take_fast (fast.lua), when all that was asked for it was granted; else
---   an answer (answer.lua) for each of its runs, with the sum granted: whole takes, from the first on, and of a partial
---   run the rest to the take after them; one double of -1: nothing is published for it
+-- Returns one string: for each hot record a length (4 bytes), and then in the same order
+--   the record as it is now, when all that was asked for it was granted: nothing has to be packed that is packed already;
+--   length 0: an answer (answer.lua) for each of its runs, with the sum granted: whole takes, from the first on, and of a
+--   partial run the rest to the take after them; one double of -1: nothing is published for it
 -- and for each pool the number of answers that follow (-1: there is no such pool), each after the number of takes that it is
 --   for, which have all its grants or none. Takes without an answer were not decided, and may be asked again.
 --- @include "now"
 --- @include "fast"
-local prefix, ips, now = ARGV[1], tonumber(ARGV[2]), engine_now()
-local replies, slow, groups_at = {}, {}, ips + 3
+local prefix, ips, each, now = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), engine_now()
+local replies, lengths, slow, groups_at = {}, {}, {}, each + 4
+local function wish(i)
+  return ARGV[each == 1 and 4 or 3 + i]
+end
 if ips > 0 then
-  local writes = {}
+  local writes, n = {}, 0
   for i, raw in ipairs(redis.call('MGET', unpack(KEYS, 2, ips + 1))) do
-    local takes, state, id = tonumber(ARGV[i + 2]), nil, nil
+    local wanted = wish(i)
+    local takes, state, id = tonumber(wanted), nil, nil
     local sends = takes
     if not takes then
-      local a, b, c = string.match(ARGV[i + 2], '^(%d+) (%d+) %S+ ?(%S*)$')
+      local a, b, c = string.match(wanted, '^(%d+) (%d+) %S+ ?(%S*)$')
       takes, sends, id = tonumber(a), tonumber(b), c ~= '' and c
     end
-    if raw then state, replies[i] = take_fast(raw, now, sends, takes, id) end
+    if raw and (not id or #raw >= 168 and names(raw, id)) then state = charge_fast(raw, now, sends, takes) end
     if state then
-      writes[#writes + 1] = KEYS[i + 1]
-      writes[#writes + 1] = string.sub(raw, 1, 8) .. state .. string.sub(raw, 65)
+      local record = string.sub(raw, 1, 8) .. state .. string.sub(raw, 65)
+      writes[n + 1], writes[n + 2], n = KEYS[i + 1], record, n + 2
+      replies[i], lengths[i] = record, #record
     else
-      slow[#slow + 1], replies[i] = i, raw or ''
+      slow[#slow + 1], replies[i], lengths[i] = i, raw or '', 0
     end
   end
-  if #writes > 0 then redis.call('MSET', unpack(writes)) end
+  if n > 0 then redis.call('MSET', unpack(writes)) end
+  lengths = struct.pack('<' .. string.rep('I4', ips), unpack(lengths))
+else
+  lengths = ''
 end
 -- Before the pools, which may choose the same IPs.
 if #slow > 0 then
 --- @include "counter"
 --- @include "answer"
 for _, i in ipairs(slow) do
-  local c, runs, id, parts = decode(replies[i]), ARGV[i + 2] .. 'x1', '', {}
-  if not tonumber(ARGV[i + 2]) then runs, id = string.match(ARGV[i + 2], '^%d+ %d+ (%S+) ?(%S*)$') end
+  local c, runs, id, parts = decode(replies[i]), wish(i) .. 'x1', '', {}
+  if not tonumber(wish(i)) then runs, id = string.match(wish(i), '^%d+ %d+ (%S+) ?(%S*)$') end
   if not c or (id ~= '' and not is_of(c, id)) then
     parts[1] = struct.pack('<d', -1)
   else
@@ -72,7 +81,7 @@ for _, i in ipairs(slow) do
   replies[i] = table.concat(parts)
 end
 end
-if not ARGV[groups_at] then return table.concat(replies) end
+if not ARGV[groups_at] then return lengths .. table.concat(replies) end
 
 --- @include "score"
 --- @include "choose-fast"
@@ -103,7 +112,7 @@ local function pack_pools()
     replies[#replies + 1] = struct.pack('<d', one.scope and #one.answers or -1)
     for _, packed in ipairs(one.answers) do replies[#replies + 1] = packed end
   end
-  return table.concat(replies)
+  return lengths .. table.concat(replies)
 end
 if not long_way then return pack_pools() end
 
