@@ -2,6 +2,8 @@
  * The test clock: the whole engine on a time that is moved by hand, and only forward. On the way everything that falls due
  * is done, in order, instant by instant, so that a fortnight passes as it would have passed.
  */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { clockKeys } from '../redis/keys.ts';
 import { conflict, invalid } from '../warmup/errors.ts';
 import { eachAccount } from './accounts.ts';
@@ -49,7 +51,26 @@ export async function advanceTo(
 const iso = (ms: number) => new Date(ms).toISOString();
 
 /** Never back, also when two move it at once. */
-const set = (engine: Engine, toMs: number) => engine.scripts.run('move-clock', [clockKeys.now, toMs]);
+async function set(engine: Engine, toMs: number): Promise<void> {
+  const senders = await endLeases(engine);
+  await engine.scripts.run('move-clock', [clockKeys.now, toMs]);
+  if (senders > 0) await engine.scripts.redis.publish(clockKeys.moves, 'moved');
+}
+
+/** So long a lease is good anyway, should a sender not answer. */
+const LEASES_END_MS = 1_000;
+
+/** What was leased before belongs to the hour before. Returns how many senders have leases. */
+async function endLeases({ scripts: { redis } }: Engine): Promise<number> {
+  const id = randomUUID();
+  const senders = await redis.publish(clockKeys.moves, `ending ${id}`);
+  if (senders === 0) return 0;
+  const deadlineMs = performance.now() + LEASES_END_MS;
+  const ended = clockKeys.ended(id);
+  while (performance.now() < deadlineMs && Number(await redis.get(ended)) < senders) await sleep(1);
+  await redis.del(ended);
+  return senders;
+}
 
 /** The next instant after now at which anything is due in any account. */
 async function nextDue(engine: Engine): Promise<number | null> {

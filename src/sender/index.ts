@@ -14,6 +14,7 @@ import { resolveAccount, runsOnTestClock } from '../redis/directory.ts';
 import { createLimiter, type RefundRequest, type TakeRequest } from '../redis/limiter.ts';
 import { createScripts } from '../redis/scripts.ts';
 import { WarmlineError } from '../warmup/errors.ts';
+import { type ClockMoves, followClock } from './clock-moves.ts';
 import { type Lease, LeaseClock, type LeaseOptions, SendLease } from './lease.ts';
 
 export type { BecauseCode, Grant, TakeAnswer } from '../redis/answer.ts';
@@ -87,6 +88,7 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
     });
     const leases = new Set<SendLease>();
     const turn = new LeaseClock();
+    let moves: ClockMoves | null = null;
 
     return {
       take(request = {}) {
@@ -107,9 +109,12 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
       },
       refund: (refunds) => limiter.refund(Array.isArray(refunds) ? refunds : [refunds as RefundRequest]),
       lease(leaseOptions = {}) {
+        if (testClock) moves ??= followClock(redis, leases);
         const lease: SendLease = new SendLease(limiter, leaseOptions, {
           turn,
-          recovery: { isUnreachable, allowActive },
+          isUnreachable,
+          allowActive,
+          ready: moves?.heard ?? null,
           onClose: () => leases.delete(lease),
         });
         leases.add(lease);
@@ -117,6 +122,7 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
       },
       async close() {
         await Promise.all([...leases].map((lease) => lease.close()));
+        moves?.close();
         await redis.quit().catch(() => redis.disconnect());
       },
     };

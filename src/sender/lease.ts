@@ -8,7 +8,7 @@
  *     await lease.close();
  */
 import { randomBytes } from 'node:crypto';
-import { type BecauseCode, MOST_SENDS_PER_TAKE, NamedIp, type Part, receiptOf } from '../redis/answer.ts';
+import { type BecauseCode, MOST_SENDS_PER_TAKE, type Part, type Verdict } from '../redis/answer.ts';
 import type { Limiter } from '../redis/limiter.ts';
 import { invalid } from '../warmup/errors.ts';
 import { QuotaExhausted } from './quota-exhausted.ts';
@@ -42,7 +42,7 @@ export type LeaseStats = {
   /** Calls to Redis, and the sends they granted. */
   roundTrips: number;
   granted: number;
-  /** Of these: given back unused, and spent by the callers (the rest is held, or was lost with a connection). */
+  /** Of these: given back unused, and spent by the callers (the rest is held, on its way back, or lost with a connection). */
   returned: number;
   spent: number;
 };
@@ -74,11 +74,15 @@ export type Lease = {
 const VALID_MS = 1_000;
 /** Enough is taken ahead for so long at the rate of the last while. */
 const AHEAD_MS = 100;
-/** A lease begins small and grows by at most this factor from one call to the next. */
-const [FIRST_SIZE, GROWTH] = [8, 8];
+/** A lease begins small and grows by at most this factor from one call to the next. Of two, one is there while more come. */
+const [FIRST_SIZE, LEAST_SIZE, GROWTH] = [8, 2, 8];
 const DEFAULT_SIZE = 10_000;
 /** A denial is believed for at most so long: quota may come back before its time. */
 const MOST_PATIENCE_MS = 1_000;
+/** What callers give back late is gathered for so long, unless a call leaves anyway. */
+const GATHER_MS = 100;
+/** Timers cannot wait longer. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Sends of one IP that one call granted. */
 class Chunk implements LeasedIp {
@@ -87,19 +91,21 @@ class Chunk implements LeasedIp {
   readonly hostname: string | null;
   readonly bind: string | null;
   left: number;
-  /** When fewer are left, more are asked for. */
-  low: number;
-  readonly endsAtMs: number;
+  /** When no more than so many are left, more are asked for. */
+  low = -1;
+  endsAtMs: number;
+  /** Given back after it had ended, and of that what Redis has. */
+  late = 0;
+  lateBack = 0;
   /** `null`: allowed although Redis is out of reach; nothing goes back. */
   readonly part: Part | null;
 
-  constructor(named: NamedIp, sends: number, endsAtMs: number, part: Part | null) {
+  constructor(named: LeasedIp, sends: number, endsAtMs: number, part: Part | null) {
     this.ip = named.ip;
     this.ipId = named.ipId;
     this.hostname = named.hostname;
     this.bind = named.bind;
     this.left = sends;
-    this.low = sends >> 1;
     this.endsAtMs = endsAtMs;
     this.part = part;
   }
@@ -138,14 +144,25 @@ type Waiting = {
   stop: () => void;
 };
 
-type Recovery = {
+type Surroundings = {
+  /** Shared by the leases of a sender. */
+  turn: LeaseClock;
   /** Redis cannot be reached, so that there is no answer. */
   isUnreachable: (error: unknown) => boolean;
   /** Then IPs that were last seen active and without limits go on, uncounted. */
   allowActive: boolean;
+  /** On a test clock: nothing is taken before the sender would hear that the clock moves. */
+  ready: Promise<void> | null;
+  onClose: () => void;
 };
 
-const EMPTY = new Chunk(new NamedIp('', '', null, null), 0, 0, null);
+/** What goes back with a call, until it has arrived. */
+type Returning = { chunks: Chunk[]; unused: number; late: { chunk: Chunk; sends: number }[] };
+const NOTHING: Returning = { chunks: [], unused: 0, late: [] };
+const sumOf = ({ unused, late }: Returning) =>
+  late.reduce((sum, { chunk, sends }) => sum + sends - chunk.lateBack, unused);
+
+const EMPTY = new Chunk({ ip: '', ipId: '', hostname: null, bind: null }, 0, 0, null);
 
 export class SendLease implements Lease {
   because: BecauseCode | null = null;
@@ -153,37 +170,48 @@ export class SendLease implements Lease {
   readonly #target: Pick<LeaseOptions, 'ip' | 'pool' | 'family'>;
   readonly #size: number;
   readonly #clock: LeaseClock | null;
-  readonly #recovery: Recovery;
+  readonly #around: Surroundings;
   readonly #holder = randomBytes(9).toString('base64url');
-  readonly #onClose: () => void;
 
   /** The one that is being spent, and those behind it. */
   #chunk = EMPTY;
   #behind: Chunk[] = [];
+  /** What goes back with the next call: ended chunks, and those of which something came back after their end. */
   #returns: Chunk[] = [];
+  #late = new Set<Chunk>();
+  #onItsWay = NOTHING;
   #waiting: Waiting[] = [];
   #calling: Promise<void> | null = null;
+  /** The clock is about to move: nothing is taken meanwhile. */
+  #paused = false;
   #closed = false;
   #closing: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
+  #gathering: NodeJS.Timeout | null = null;
+
+  /** Redis is not asked before that, unless for fewer than it denied. */
   #askAgainAtMs = 0;
+  #denied = 0;
   #givenAtMs = performance.now();
-  #unlimited: Part | null = null;
+  /** The IP that was last seen without limits, and the chunk to go on with while Redis is out of reach. */
+  #unlimited: LeasedIp | null = null;
+  #uncounted: Chunk | null = null;
   /** A mistake of the caller, thrown by its next take. */
   #error: Error | null = null;
 
-  /** What the size follows: sends spent since the last call, and how large the last one was. */
+  /** The size follows the demand: how many are asked for, what was held after the last call, and when that was. */
   #want = FIRST_SIZE;
-  /** The largest count that was not there. */
-  #missed = 0;
   #held = 0;
   #calledAtMs = performance.now();
+  /** The smallest and the largest count that was not there since then, and the largest of the last while. */
+  #missed = { least: 0, most: 0 };
+  #usual = 1;
   readonly #sums = { roundTrips: 0, granted: 0, returned: 0, lost: 0 };
 
   constructor(
     limiter: Limiter,
     { ip, pool, family, size = DEFAULT_SIZE, clock = 'call' }: LeaseOptions,
-    { turn, recovery, onClose }: { turn: LeaseClock; recovery: Recovery; onClose: () => void },
+    around: Surroundings,
   ) {
     if (ip !== undefined && pool !== undefined) throw invalid('pool', 'name an ip or a pool, not both');
     if (!Number.isInteger(size) || size < 1 || size > MOST_SENDS_PER_TAKE) {
@@ -199,9 +227,8 @@ export class SendLease implements Lease {
       ...(family ? { family } : {}),
     };
     this.#size = size;
-    this.#clock = clock === 'turn' ? turn : null;
-    this.#recovery = recovery;
-    this.#onClose = onClose;
+    this.#clock = clock === 'turn' ? around.turn : null;
+    this.#around = around;
     // To be counted among those who share, before the first take.
     void this.#call('join');
   }
@@ -216,7 +243,7 @@ export class SendLease implements Lease {
       (this.#clock === null ? performance.now() : this.#clock.read()) < chunk.endsAtMs
     ) {
       chunk.left = left;
-      if (left < chunk.low) this.#refill(chunk);
+      if (left <= chunk.low) this.#refill(chunk);
       return chunk;
     }
     return this.#takeWithCare(count);
@@ -241,14 +268,17 @@ export class SendLease implements Lease {
         stop: () => {},
       };
       const leave = (error: Error) => {
-        const at = this.#waiting.indexOf(waiting);
-        if (at >= 0) this.#waiting.splice(at, 1);
+        this.#waiting = this.#waiting.filter((one) => one !== waiting);
         waiting.stop();
         reject(error);
+        // Those behind it may want fewer.
+        this.#serve();
+        if (this.#waiting.length > 0) this.#ask();
       };
-      const timer = Number.isFinite(timeoutMs)
-        ? setTimeout(() => leave(this.#exhausted(count)), timeoutMs)
-        : undefined;
+      const timer =
+        timeoutMs <= LONGEST_TIMER_MS
+          ? setTimeout(() => leave(this.#exhausted(count)), timeoutMs)
+          : undefined;
       const onAbort = () => leave(signal!.reason as Error);
       signal?.addEventListener('abort', onAbort, { once: true });
       waiting.stop = () => {
@@ -265,22 +295,21 @@ export class SendLease implements Lease {
     if (!(ip instanceof Chunk))
       throw invalid('ip', 'this IP was not granted by a lease; give back what tryTake or take gave');
     if (!ip.part) return;
-    if (ip.left + count > ip.part.sends) {
-      throw invalid(
-        'count',
-        `count is ${count}, but only ${ip.part.sends - ip.left} sends of this IP are out`,
-      );
+    const out = ip.part.sends - ip.left - ip.late;
+    if (count > out) {
+      throw invalid('count', `count is ${count}, but only ${out} sends of this IP are out`);
     }
-    ip.left += count;
-    if (ip === this.#chunk || this.#behind.includes(ip) || this.#returns.includes(ip)) return;
-    // Its chunk was closed before. A receipt is credited once, so this much and no more.
-    const receipt = receiptOf(ip.part, ip.part.sends, ip.part.seq);
-    this.#limiter.refund([{ receipt, count }]).then(
-      ({ refunded }) => {
-        this.#sums.returned += refunded;
-      },
-      () => {},
-    );
+    if (ip === this.#chunk || this.#behind.includes(ip)) {
+      ip.left += count;
+      this.#serve();
+      return;
+    }
+    ip.late += count;
+    this.#late.add(ip);
+    this.#gathering ??= setTimeout(() => {
+      this.#gathering = null;
+      this.#plan(performance.now());
+    }, GATHER_MS);
   }
 
   get retryAfterMs(): number {
@@ -289,10 +318,9 @@ export class SendLease implements Lease {
 
   get stats(): LeaseStats {
     const { roundTrips, granted, returned, lost } = this.#sums;
-    const held = [this.#chunk, ...this.#behind, ...this.#returns].reduce(
-      (sum, { part, left }) => sum + (part ? left : 0),
-      0,
-    );
+    let held = sumOf(this.#onItsWay);
+    for (const { left } of [this.#chunk, ...this.#behind, ...this.#returns]) held += left;
+    for (const { late, lateBack } of this.#late) held += late - lateBack;
     return { roundTrips, granted, returned, spent: granted - returned - lost - held };
   }
 
@@ -308,10 +336,13 @@ export class SendLease implements Lease {
       waiting.reject(new Error('the lease was closed while this take waited'));
     }
     if (this.#timer) clearTimeout(this.#timer);
+    if (this.#gathering) clearTimeout(this.#gathering);
+    this.endNow();
     await this.#calling;
     this.endNow();
     await this.#call('end');
-    this.#onClose();
+    this.#gathering = null;
+    this.#around.onClose();
   }
 
   /** Everything held is at its end, as when its second is over; it goes back with the next call. */
@@ -321,98 +352,106 @@ export class SendLease implements Lease {
     this.#behind = [];
   }
 
-  /** Ends what is held and waits until it is back: before a test clock moves. */
+  /** Ends what is held, waits until it is back, and takes nothing until `goOn`: before a test clock moves. */
   async giveAllBack(): Promise<void> {
-    await this.#calling;
+    this.#paused = true;
     this.endNow();
-    if (this.#returns.length > 0) await this.#call('join');
+    while (this.#calling) await this.#calling;
+    this.endNow();
+    if (!this.#closed && this.#returns.length + this.#late.size > 0) await this.#call('join');
+  }
+
+  goOn(): void {
+    this.#paused = false;
+    this.#askAgainAtMs = 0;
+    this.#plan(performance.now());
   }
 
   #takeWithCare(count: number): LeasedIp | null {
     checkCount(count);
     if (this.#closed) throw new Error('the lease is closed; open another one');
-    const nowMs = performance.now();
-    this.#dropEnded(nowMs);
-    const chunks = [this.#chunk, ...this.#behind];
-    const at = chunks.findIndex(({ left }) => left >= count);
-    if (at >= 0) {
-      const chunk = chunks[at]!;
-      chunk.left -= count;
-      // What is too little for this count may do for the next.
-      if (this.#chunk.left === 0) this.#advance();
-      if (chunk.left < chunk.low) this.#refill(chunk);
-      return chunk;
-    }
-    if (count > this.#missed) this.#missed = count;
+    this.#dropEnded(performance.now());
+    const chunk = this.#spend(count);
+    if (chunk) return chunk;
+    const { least, most } = this.#missed;
+    this.#missed = { least: least === 0 ? count : Math.min(least, count), most: Math.max(most, count) };
     this.#ask();
+    if (this.#uncounted) return this.#uncounted;
     if (!this.#error) return null;
     const error = this.#error;
     this.#error = null;
     throw error;
   }
 
-  /** Ends chunks whose time is over. Those with the nearer end are spent first, so one by one from the front. */
-  #dropEnded(nowMs: number): void {
-    const ended = [this.#chunk, ...this.#behind].filter(
-      (chunk) => chunk.endsAtMs <= nowMs || chunk.left === 0,
-    );
-    if (ended.length === 0) return;
-    this.#retire(ended);
-    this.#behind = this.#behind.filter((chunk) => !ended.includes(chunk));
-    if (ended.includes(this.#chunk)) this.#chunk = this.#behind.shift() ?? EMPTY;
+  /** From the first chunk that has so many: what is too little for this count may do for the next. */
+  #spend(count: number): Chunk | null {
+    const chunk = this.#chunk.left >= count ? this.#chunk : this.#behind.find(({ left }) => left >= count);
+    if (!chunk) return null;
+    chunk.left -= count;
+    if (chunk.left <= chunk.low) this.#refill(chunk);
+    return chunk;
   }
 
-  #advance(): void {
-    if (this.#chunk.left > 0) this.#behind.push(this.#chunk);
+  /** Ends chunks whose time is over or that are empty. */
+  #dropEnded(nowMs: number): void {
+    const goesOn = (chunk: Chunk) => chunk.left > 0 && nowMs < chunk.endsAtMs;
+    const all = [this.#chunk, ...this.#behind];
+    if (all.every(goesOn)) return;
+    this.#retire(all.filter((chunk) => !goesOn(chunk)));
+    this.#behind = all.filter(goesOn);
     this.#chunk = this.#behind.shift() ?? EMPTY;
   }
 
   #retire(chunks: Chunk[]): void {
-    for (const chunk of chunks) if (chunk.part && chunk.left > 0) this.#returns.push(chunk);
+    for (const chunk of chunks) if (chunk.left > 0) this.#returns.push(chunk);
   }
 
-  /** Half of what is held is spent: time to ask for more. */
+  /** Half of what was granted last is spent: time to ask for more. */
   #refill(chunk: Chunk): void {
     // If a call is on its way already, this is noticed again at half of that.
-    chunk.low = chunk.left >> 1;
+    chunk.low = chunk.left === 0 ? -1 : chunk.left >> 1;
     this.#ask();
   }
 
+  /** How many would be of use, at least. */
+  get #least(): number {
+    return this.#waiting[0]?.count ?? (this.#missed.least || 1);
+  }
+
   #ask(): void {
-    if (this.#calling || this.#closed) return;
+    if (this.#calling || this.#closed || this.#paused) return;
     const nowMs = performance.now();
-    if (nowMs >= this.#askAgainAtMs) void this.#call('take');
+    if (nowMs >= this.#askAgainAtMs || this.#least < this.#denied) void this.#call('take');
     else if (this.#waiting.length > 0) this.#wakeAt(this.#askAgainAtMs, nowMs);
   }
 
   /** One timer: to ask again for those who wait, and to give back what nobody spent. */
   #wakeAt(atMs: number, nowMs: number): void {
     if (this.#timer) clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#wake(), Math.max(1, atMs - nowMs));
+    this.#timer = setTimeout(() => this.#plan(performance.now()), Math.max(1, atMs - nowMs));
     // A process that has nothing else to do may end; only somebody who waits keeps it.
     if (this.#waiting.length === 0) this.#timer.unref();
   }
 
-  #wake(): void {
-    this.#timer = null;
-    if (this.#closed) return;
-    const nowMs = performance.now();
-    this.#dropEnded(nowMs);
-    if (this.#waiting.length > 0) this.#ask();
-    else if (this.#returns.length > 0 && !this.#calling) void this.#call('join');
-    else this.#plan(nowMs);
-  }
-
+  /** What is next, when nothing is on its way. */
   #plan(nowMs: number): void {
-    if (this.#closed) return;
-    if (this.#waiting.length > 0) {
-      this.#ask();
+    if (this.#calling) return;
+    const comesBackLate = this.#late.size > 0 && this.#gathering === null;
+    if (this.#closed) {
+      if (comesBackLate) void this.#call('end');
       return;
     }
-    const ends = [this.#chunk, ...this.#behind]
-      .filter(({ left, part }) => part && left > 0)
-      .map(({ endsAtMs }) => endsAtMs);
-    if (ends.length > 0) this.#wakeAt(Math.min(...ends), nowMs);
+    this.#dropEnded(nowMs);
+    if (this.#waiting.length > 0) {
+      this.#ask();
+    } else if (this.#returns.length > 0 || comesBackLate) {
+      // While Redis is out of reach it is tried as often as anything else.
+      if (this.because !== 'unreachable' || nowMs >= this.#askAgainAtMs) void this.#call('join');
+      else this.#wakeAt(this.#askAgainAtMs, nowMs);
+    } else if (this.#chunk !== EMPTY) {
+      const ends = [this.#chunk, ...this.#behind].map(({ endsAtMs }) => endsAtMs);
+      this.#wakeAt(Math.min(...ends), nowMs);
+    }
   }
 
   #call(verb: 'take' | 'join' | 'end'): Promise<void> {
@@ -425,18 +464,14 @@ export class SendLease implements Lease {
   }
 
   async #exchange(verb: 'take' | 'join' | 'end'): Promise<void> {
+    if (this.#around.ready) await this.#around.ready;
     // Measured before the request leaves, so that it ends here before it ends in Redis.
     const sentAtMs = performance.now();
     this.#dropEnded(sentAtMs);
-    const returning = this.#returns.splice(0);
-    const returns = returning
-      .map(({ part, left }) => ({ ...part!, sends: left }))
-      .sort((a, b) => a.seq - b.seq);
-    const unused = returns.reduce((sum, { sends }) => sum + sends, 0);
-    this.#resize(sentAtMs, unused);
-    const least = this.#waiting[0]?.count ?? 1;
-    const want = Math.max(least, this.#missed, Math.min(this.#want, this.#size));
-    this.#missed = 0;
+    const returning = this.#whatGoesBack();
+    this.#onItsWay = returning;
+    const least = this.#least;
+    const want = this.#resize(verb, sentAtMs, returning.unused);
     this.#sums.roundTrips += 1;
     try {
       const waitedMs = sentAtMs - this.#givenAtMs;
@@ -447,117 +482,167 @@ export class SendLease implements Lease {
         least,
         waitedMs,
         target: this.#target,
-        returns,
+        returns: [
+          ...returning.chunks.map(({ part, left }) => ({ ...part!, sends: left })),
+          ...returning.late.map(({ chunk, sends }) => ({ ...chunk.part!, sends, seq: -chunk.part!.seq })),
+        ],
       });
-      this.#sums.returned += unused;
+      this.#arrived();
       if (verb !== 'take') return;
-      if (!reply?.verdict) return await this.#unknown();
-      this.#receive(reply.verdict, reply.hourEndsInMs, sentAtMs);
+      if (reply?.verdict) this.#receive(reply.verdict, reply.hourEndsInMs, sentAtMs, least);
+      else await this.#unknown();
     } catch (error) {
-      // Whether it was done is unknown: what was asked for counts as spent, and what was on its way back as lost.
-      this.#sums.lost += unused;
       this.#fail(error, verb);
     }
   }
 
-  /** Follows the demand: what was spent since the last call, for AHEAD_MS. */
-  #resize(nowMs: number, unused: number): void {
-    const heldNow = [this.#chunk, ...this.#behind].reduce((sum, { left }) => sum + left, 0);
-    const spent = Math.max(0, this.#held - heldNow - unused);
-    const elapsedMs = Math.max(0.001, nowMs - this.#calledAtMs);
-    const asRate = Math.ceil((spent / elapsedMs) * AHEAD_MS);
-    this.#want = Math.max(1, Math.min(asRate, Math.max(FIRST_SIZE, spent) * GROWTH, this.#size));
-    this.#held = heldNow;
-    this.#calledAtMs = nowMs;
+  #whatGoesBack(): Returning {
+    const chunks = this.#returns.splice(0).sort((a, b) => a.part!.seq - b.part!.seq);
+    const late = [...this.#late].map((chunk) => ({ chunk, sends: chunk.late }));
+    this.#late.clear();
+    return { chunks, unused: chunks.reduce((sum, { left }) => sum + left, 0), late };
   }
 
-  #receive(
-    verdict: NonNullable<Awaited<ReturnType<Limiter['lease']>>>['verdict'] & {},
-    hourEndsInMs: number[],
-    sentAtMs: number,
-  ): void {
+  #arrived(): void {
+    this.#uncounted = null;
+    if (this.because === 'unreachable') this.because = null;
+    this.#sums.returned += sumOf(this.#onItsWay);
+    for (const { chunk, sends } of this.#onItsWay.late) chunk.lateBack = sends;
+    this.#onItsWay = NOTHING;
+  }
+
+  /** Follows the demand: what was spent since the last take, for AHEAD_MS; more than before as long as that was too little. */
+  #resize(verb: 'take' | 'join' | 'end', nowMs: number, unused: number): number {
+    this.#held -= unused;
+    if (verb !== 'take') return 1;
+    const heldNow = [this.#chunk, ...this.#behind].reduce((sum, { left }) => sum + left, 0);
+    const spent = Math.max(0, this.#held - heldNow);
+    const elapsedMs = Math.max(0.001, nowMs - this.#calledAtMs);
+    const { most: missed } = this.#missed;
+    const isShort = missed > 0 || this.#waiting.length > 0;
+    if (elapsedMs > VALID_MS) {
+      this.#want = FIRST_SIZE;
+      this.#usual = 1;
+    } else {
+      const asRate = Math.ceil((spent / elapsedMs) * AHEAD_MS);
+      const wished = Math.min(
+        isShort ? Math.max(asRate, 2 * this.#want) : asRate,
+        Math.max(FIRST_SIZE, spent) * GROWTH,
+      );
+      this.#want = isShort ? Math.max(wished, this.#want) : wished;
+    }
+    this.#usual = Math.max(this.#usual, missed);
+    this.#want = Math.min(Math.max(this.#want, LEAST_SIZE * this.#usual), this.#size);
+    this.#held = heldNow;
+    this.#calledAtMs = nowMs;
+    this.#missed = { least: 0, most: 0 };
+    const waitedFor = this.#waiting.reduce((sum, { count }) => sum + count, 0);
+    return Math.max(this.#want, missed, this.#waiting[0]?.count ?? 0, Math.min(waitedFor, this.#size));
+  }
+
+  #receive(verdict: Verdict, hourEndsInMs: number[], sentAtMs: number, least: number): void {
     const nowMs = performance.now();
-    this.because = verdict.because;
-    if (verdict.granted === 0) {
-      this.#askAgainAtMs =
-        nowMs + Math.max(1, Math.min(verdict.retryAfterMs ?? MOST_PATIENCE_MS, MOST_PATIENCE_MS));
-      this.#denyWaiting(verdict.retryAfterMs, nowMs);
+    const { granted, parts, limit, retryAfterMs } = verdict;
+    this.#error = null;
+    this.#unlimited = granted > 0 && limit === -1 ? parts[0]!.ip : null;
+    if (granted === 0) {
+      this.because = verdict.because;
+      this.#denied = least;
+      this.#askAgainAtMs = nowMs + Math.max(1, Math.min(retryAfterMs ?? MOST_PATIENCE_MS, MOST_PATIENCE_MS));
+      this.#denyWaiting(retryAfterMs, least, nowMs);
       return;
     }
     this.because = null;
-    this.#askAgainAtMs = 0;
+    this.#denied = 0;
+    this.#askAgainAtMs = retryAfterMs ? nowMs + Math.min(retryAfterMs, MOST_PATIENCE_MS) : 0;
     this.#givenAtMs = nowMs;
-    this.#sums.granted += verdict.granted;
-    this.#held += verdict.granted;
-    this.#unlimited = verdict.limit === -1 ? verdict.parts[0]! : null;
-    for (const [index, part] of verdict.parts.entries()) {
+    this.#sums.granted += granted;
+    this.#held += granted;
+    for (const older of [this.#chunk, ...this.#behind]) older.low = -1;
+    let after = granted;
+    for (const [index, part] of parts.entries()) {
       const endsAtMs = sentAtMs + Math.min(VALID_MS, hourEndsInMs[index]!);
-      this.#behind.push(new Chunk(part.ip, part.sends, endsAtMs, part));
+      // Of one IP, what came later goes back later, or it would not be credited.
+      for (const older of [this.#chunk, ...this.#behind]) {
+        if (older.ipId === part.ip.ipId) older.endsAtMs = Math.min(older.endsAtMs, endsAtMs);
+      }
+      const chunk = new Chunk(part.ip, part.sends, endsAtMs, part);
+      after -= part.sends;
+      chunk.low = Math.max(-1, Math.min((granted >> 1) - after, part.sends - 1));
+      this.#behind.push(chunk);
     }
-    if (this.#chunk.left === 0) this.#advance();
+    if (this.#chunk.left === 0) this.#chunk = this.#behind.shift()!;
     this.#serve();
   }
 
   #serve(): void {
-    while (this.#waiting.length > 0) {
-      const [first] = this.#waiting;
-      const nowMs = performance.now();
-      this.#dropEnded(nowMs);
-      const chunk = [this.#chunk, ...this.#behind].find(({ left }) => left >= first!.count);
-      if (!chunk) return;
-      chunk.left -= first!.count;
+    this.#dropEnded(performance.now());
+    for (let first = this.#waiting[0]; first; first = this.#waiting[0]) {
+      const ip = this.#uncounted ?? this.#spend(first.count);
+      if (!ip) return;
       this.#waiting.shift();
-      first!.stop();
-      first!.resolve(chunk);
+      first.stop();
+      first.resolve(ip);
     }
   }
 
   /** Those for whom waiting is of no use hear it now. */
-  #denyWaiting(retryAfterMs: number | null, nowMs: number): void {
-    const first = this.#waiting[0];
-    if (!first) return;
-    const remainingMs = first.sinceMs + first.timeoutMs - nowMs;
-    if (retryAfterMs !== null && retryAfterMs <= remainingMs) return;
-    this.#waiting.shift();
-    first.stop();
-    first.reject(this.#exhausted(first.count, retryAfterMs));
+  #denyWaiting(retryAfterMs: number | null, least: number, nowMs: number): void {
+    this.#waiting = this.#waiting.filter((waiting) => {
+      const remainingMs = waiting.sinceMs + waiting.timeoutMs - nowMs;
+      const isInTime = retryAfterMs !== null && retryAfterMs <= remainingMs;
+      if (waiting.count < least || isInTime) return true;
+      waiting.stop();
+      waiting.reject(this.#exhausted(waiting.count, retryAfterMs));
+      return false;
+    });
   }
 
   async #unknown(): Promise<void> {
     this.#askAgainAtMs = performance.now() + MOST_PATIENCE_MS;
+    this.#denied = 0;
+    this.#unlimited = null;
     this.because = 'unpublished';
     let error: Error | null = null;
     try {
       const { because } = await this.#limiter.unknown(this.#target);
       this.because = because!.code;
     } catch (caught) {
+      if (this.#around.isUnreachable(caught)) throw caught;
       error = caught as Error;
     }
-    if (this.#waiting.length === 0) this.#error = error;
-    for (const waiting of this.#waiting.splice(0)) {
-      waiting.stop();
-      waiting.reject(error ?? this.#exhausted(waiting.count, null));
-    }
+    this.#disappoint(error);
   }
 
-  #fail(error: unknown, verb: string): void {
-    const nowMs = performance.now();
-    this.#askAgainAtMs = nowMs + MOST_PATIENCE_MS;
-    if (!this.#recovery.isUnreachable(error)) {
-      if (this.#waiting.length === 0) this.#error = error as Error;
-      for (const waiting of this.#waiting.splice(0)) {
-        waiting.stop();
-        waiting.reject(error as Error);
-      }
+  #fail(error: unknown, verb: 'take' | 'join' | 'end'): void {
+    this.#askAgainAtMs = performance.now() + MOST_PATIENCE_MS;
+    this.#denied = 0;
+    const isUnreachable = this.#around.isUnreachable(error);
+    // A take whose answer was lost counts as spent. What was on its way back goes once more: it is credited once.
+    if (isUnreachable && verb !== 'end') {
+      this.#returns.unshift(...this.#onItsWay.chunks);
+      for (const { chunk } of this.#onItsWay.late) this.#late.add(chunk);
+    } else {
+      this.#sums.lost += sumOf(this.#onItsWay);
+    }
+    this.#onItsWay = NOTHING;
+    if (!isUnreachable) {
+      this.#disappoint(error as Error);
       return;
     }
     this.because = 'unreachable';
-    if (verb === 'take' && this.#recovery.allowActive && this.#unlimited) {
-      const chunk = new Chunk(this.#unlimited.ip, Number.MAX_SAFE_INTEGER, nowMs + VALID_MS, null);
-      chunk.low = 0;
-      this.#behind.push(chunk);
-      if (this.#chunk.left === 0) this.#advance();
+    if (this.#around.allowActive && this.#unlimited) {
+      this.#uncounted ??= new Chunk(this.#unlimited, 0, 0, null);
       this.#serve();
+    }
+  }
+
+  /** Nobody needs to wait any longer. A mistake is told to those who wait, or to the next who asks. */
+  #disappoint(mistake: Error | null): void {
+    if (this.#waiting.length === 0) this.#error = mistake;
+    for (const waiting of this.#waiting.splice(0)) {
+      waiting.stop();
+      waiting.reject(mistake ?? this.#exhausted(waiting.count, null));
     }
   }
 
