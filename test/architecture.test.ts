@@ -15,7 +15,8 @@ const ROOMS: Record<string, readonly string[]> = {
   'src/wire': ['src/warmup', 'schedules'],
   'src/redis': ['src/warmup'],
   'src/queue': ['src/redis', 'src/warmup'],
-  'src/runtime': ['schedules', 'src/warmup'],
+  // REDIS_URL is read in the words of those who connect.
+  'src/runtime': ['src/redis', 'schedules', 'src/warmup'],
   'src/fleet': ['src/redis', 'src/runtime', 'src/wire', 'src/warmup', 'schedules'],
   'src/worker': ['src/fleet', 'src/queue', 'src/redis', 'src/runtime', 'src/warmup'],
   'src/http': ['src/fleet', 'src/queue', 'src/redis', 'src/runtime', 'src/wire', 'src/warmup'],

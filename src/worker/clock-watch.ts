@@ -72,7 +72,10 @@ export function watchClock(
  * The same for the clocks that rule an engine: of its one Redis, or of every master of its cluster. A clock is known by the
  * first slot that it rules, so a replica that takes over with another time is seen as the step that it is for its accounts.
  */
-export function watchClocks(log: Pick<Logger, 'error' | 'info'>, engine: Engine): () => Promise<ClockCheck> {
+export function watchClocks(
+  log: Pick<Logger, 'error' | 'info' | 'child'>,
+  engine: Engine,
+): () => Promise<ClockCheck> {
   const { redis } = engine.scripts;
   const watched = new Map<string, Watch>();
   return async () => {
@@ -80,7 +83,10 @@ export function watchClocks(log: Pick<Logger, 'error' | 'info'>, engine: Engine)
     for (const [name, clock] of clocksOf(redis)) {
       const known = watched.get(name);
       if (known) known.clock = clock;
-      const watch: Watch = known ?? { clock, check: watchClock(log, () => timeOf(watch.clock)) };
+      const watch: Watch = known ?? {
+        clock,
+        check: watchClock(log.child({ redis: name }), () => timeOf(watch.clock)),
+      };
       watched.set(name, watch);
       // A master that is away rules nothing; the others must not wait for it.
       checks.push(redis instanceof Cluster ? watch.check().catch(() => ALL_WELL) : watch.check());

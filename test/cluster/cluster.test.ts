@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Cluster, type Redis } from 'ioredis';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { openDatabase } from '../../src/fleet/database.ts';
 import { type Engine, nowIn, type Tenant } from '../../src/fleet/engine.ts';
 import { addToInventory, bringIps, createIps, listInventory } from '../../src/fleet/inventory.ts';
@@ -10,6 +10,7 @@ import { getIp } from '../../src/fleet/ips.ts';
 import { checkServer } from '../../src/redis/check.ts';
 import { connect, connectForQueue, type RedisConnection } from '../../src/redis/connect.ts';
 import { createLimiter } from '../../src/redis/limiter.ts';
+import { watchClocks } from '../../src/worker/clock-watch.ts';
 import { eventually, killPrograms } from '../support/processes.ts';
 import { type RedisCluster, startClusterNode, startRedisCluster } from '../support/redis-cluster.ts';
 import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
@@ -69,6 +70,20 @@ test('an account is on the clock of its own master', async () => {
   for (const tenant of tenants) expect(Math.abs((await nowIn(tenant)) - Date.now())).toBeLessThan(5_000);
   const after = await callsByNode();
   expect(after.map((calls, index) => calls - before[index]!)).toEqual([1, 1, 1]);
+});
+
+test('the clock of each master is watched: one that jumps ahead is reported, and nothing is advanced on it', async () => {
+  const said: string[] = [];
+  const log = { error: (_: unknown, text: string) => said.push(text), info: () => {}, child: () => log };
+  const check = watchClocks(log as never, engine);
+  expect(await check()).toEqual({ steppedMs: 0, trusted: true });
+  const [, master] = (engine.scripts.redis as Cluster).nodes('master');
+  const ahead = vi.spyOn(master!, 'time').mockResolvedValue([Date.now() / 1000 + 7_200, 0]);
+  expect((await check()).trusted).toBe(false);
+  expect(said).toEqual([expect.stringContaining('the clock of Redis stepped forward')]);
+  ahead.mockRestore();
+  // Set right again: what the wrong time put off is looked at anew.
+  expect(await check()).toEqual({ steppedMs: expect.closeTo(-7_200_000, -4), trusted: true });
 });
 
 test('API, worker and senders in processes of their own: IPs are created, warmed and used in all accounts', async () => {
