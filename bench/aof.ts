@@ -1,6 +1,7 @@
 /** What the append-only file costs: two Redis servers, one with it and one without, in the same rounds. */
 import { createPool } from '../src/fleet/pools.ts';
 import { createSender } from '../src/sender/index.ts';
+import { WARM_MS } from './lease.ts';
 import { MANY_IPS, openLimiters } from './limiter.ts';
 import { type Contender, closedLoop, runRounds, tightLoop } from './measure.ts';
 import { type Closing, type Part, withClosing } from './part.ts';
@@ -8,8 +9,6 @@ import { openPeers } from './peers.ts';
 import { type Row, ratesOf } from './report.ts';
 import { addWarmingIps, openStage } from './stage.ts';
 
-/** Between two slices leases run out, and a thousand grow slowly. */
-const WARM_MS = 1_000;
 const FEW_IPS = 16;
 const WITH = 'with the file';
 const WITHOUT = 'without';

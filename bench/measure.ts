@@ -114,6 +114,7 @@ const CALLS_PER_LOOK = 64;
 const TAKES_PER_TURN = 4_096;
 /** Whoever is refused so often waits for what is on its way, as a sender does, instead of asking on. */
 const REFUSED_PER_TURN = 1_000;
+const [WARM, WARM_PIECE_MS] = [0.98, 100];
 
 /** `inFlight` callers, each awaiting one call after another. `turn` counts the calls of all of them. */
 export async function closedLoop(
@@ -165,15 +166,15 @@ export function percentiles(taken: readonly number[]): { p50Ms: number; p99Ms: n
 
 /**
  * For calls that answer at once. What was refused does not count; after some thousand the event loop has its turn. What has to
- * be warm to be itself (a lease, after seconds of rest) runs for `warmMs` first.
+ * be warm to be itself (a lease, after seconds of rest) runs before it is measured until hardly anything is refused, and no
+ * longer than `warmMs`.
  */
 export async function tightLoop(take: (turn: number) => boolean, forMs: number, warmMs = 0): Promise<Sample> {
   let turn = 0;
-  const run = async (ms: number, clock: () => number) => {
-    const beganAt = clock();
-    const first = turn;
+  const run = async (ms: number) => {
+    const [beganAt, cpuBefore, first] = [performance.now(), process.cpuUsage(), turn];
     let granted = 0;
-    while (clock() - beganAt < ms) {
+    while (performance.now() - beganAt < ms) {
       let refused = 0;
       for (const until = turn + TAKES_PER_TURN; turn < until && refused < REFUSED_PER_TURN; turn += 1) {
         if (take(turn)) granted += 1;
@@ -181,16 +182,16 @@ export async function tightLoop(take: (turn: number) => boolean, forMs: number, 
       }
       await new Promise(setImmediate);
     }
-    return { perSecond: perSecond(granted, beganAt), granted: granted / (turn - first) };
+    const { user, system } = process.cpuUsage(cpuBefore);
+    return {
+      perSecond: perSecond(granted, beganAt),
+      granted: granted / (turn - first),
+      clientUs: (user + system) / granted,
+    };
   };
-  // By CPU time, so that it is as warm on a busy machine.
-  if (warmMs > 0) await run(warmMs, cpuMs);
-  return run(forMs, () => performance.now());
-}
-
-function cpuMs(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
+  const warmUntil = performance.now() + warmMs;
+  while (performance.now() < warmUntil) if ((await run(WARM_PIECE_MS)).granted > WARM) break;
+  return run(forMs);
 }
 
 const perSecond = (count: number, beganAt: number) => (count * 1000) / (performance.now() - beganAt);

@@ -107,7 +107,11 @@ function ratesTable(rates: readonly Rate[]): string {
     ['median', ({ perSecond }) => grouped(Math.round(perSecond))],
     ['p50', ({ p50Ms }) => (p50Ms === null ? '' : `${short(p50Ms)} ms`)],
     ['p99', ({ p99Ms }) => (p99Ms === null ? '' : `${short(p99Ms)} ms`)],
-    ['CPU of a call', ({ clientUs }) => (clientUs === null ? '' : `${short(clientUs)} µs`)],
+    [
+      'CPU of a call',
+      ({ clientUs }) =>
+        clientUs === null ? '' : `${clientUs < 0.1 ? clientUs.toFixed(3) : short(clientUs)} µs`,
+    ],
     ['in Redis', ({ redisUs }) => (redisUs === null ? '' : `${short(redisUs)} µs`)],
   ];
   const used = columns.filter(([, cell]) => rates.some((rate) => cell(rate) !== ''));
