@@ -114,28 +114,12 @@ export function registerTakes(
  * answer, since the others may have been granted. @throws what befell them all
  */
 async function takeAll(limiter: Limiter, asked: readonly AskedTake[]): Promise<(TakeAnswer | Error)[]> {
-  const answers = await allOutcomes(asked.map((one) => limiter.take(one)));
+  const answers = await limiter.takeAll(asked);
   if (answers.every(isOut)) throw answers[0];
   return answers;
 }
 
 const isOut = (answer: unknown) => answer instanceof Error && !(answer instanceof WarmlineError);
-
-/** As `Promise.allSettled`, in a third of its time. */
-function allOutcomes<Answer>(pending: readonly Promise<Answer>[]): Promise<(Answer | Error)[]> {
-  return new Promise((resolve) => {
-    const outcomes = new Array<Answer | Error>(pending.length);
-    let left = pending.length;
-    for (const [index, promise] of pending.entries()) {
-      const settle = (outcome: Answer | Error) => {
-        outcomes[index] = outcome;
-        left -= 1;
-        if (left === 0) resolve(outcomes);
-      };
-      promise.then(settle, settle);
-    }
-  });
-}
 
 export function registerQuotas(app: FastifyInstance, { tenantOf, limiterOf, countedFor }: Context): void {
   app.get<{ Params: { id: string } }>(

@@ -78,18 +78,52 @@ export function createLimiter(
   const coalescer = createCoalescer<TakeRequest>(scripts, keys, { unknown, recover, coalesce });
 
   function take(request: TakeRequest): Promise<TakeAnswer> {
-    const { ip, count = 1, pool, family, among } = request;
-    // By far the most: one IP by its IPv4 address, or one pool. The rest is looked at with more leisure.
-    if (Number.isInteger(count) && count >= 1 && count <= MOST_SENDS_PER_TAKE && among === undefined) {
-      if (ip === undefined) {
-        const oneByOne = pool !== '' && request.partial !== true;
-        if (oneByOne) return coalescer.takeFromPool(pool ?? '', String(family ?? ''), count, request);
-      } else if (pool === undefined && family === undefined && IPV4.test(ip)) {
-        return coalescer.takeFromIp(ip, undefined, count, request);
-      }
-    }
-    return takeWithCare(request).catch((error) => recover(request, error));
+    return new Promise((resolve, reject) => {
+      if (!enqueue(request, resolve, reject)) resolve(takeAndRecover(request));
+    });
   }
+
+  /** Many takes in one turn, each with its own outcome; as `take` for each, in a third of the time. */
+  function takeAll(requests: readonly TakeRequest[]): Promise<(TakeAnswer | Error)[]> {
+    return new Promise((resolve) => {
+      const outcomes = new Array<TakeAnswer | Error>(requests.length);
+      let left = requests.length;
+      if (left === 0) resolve(outcomes);
+      for (const [index, request] of requests.entries()) {
+        const settle = (outcome: TakeAnswer | Error | Promise<TakeAnswer>) => {
+          if (outcome instanceof Promise) return void outcome.then(settle, settle);
+          outcomes[index] = outcome;
+          left -= 1;
+          if (left === 0) resolve(outcomes);
+        };
+        if (!enqueue(request, settle, settle)) settle(takeAndRecover(request));
+      }
+    });
+  }
+
+  /** By far the most are for one IP, or for one pool: they go without a check that is not needed. */
+  function enqueue(
+    request: TakeRequest,
+    resolve: (answer: TakeAnswer | Promise<TakeAnswer>) => void,
+    reject: (error: Error) => void,
+  ): boolean {
+    const { ip, count = 1, pool, family, among } = request;
+    if (!Number.isInteger(count) || count < 1 || count > MOST_SENDS_PER_TAKE || among !== undefined)
+      return false;
+    if (ip === undefined) {
+      if (pool === '' || request.partial === true) return false;
+      coalescer.takeFromPool(pool ?? '', String(family ?? ''), count, request, resolve, reject);
+      return true;
+    }
+    if (pool !== undefined || family !== undefined) return false;
+    const knownAddress = addressOfId.get(ip);
+    if (knownAddress === undefined && !IPV4.test(ip)) return false;
+    coalescer.takeFromIp(knownAddress ?? ip, knownAddress && ip, count, request, resolve, reject);
+    return true;
+  }
+
+  const takeAndRecover = (request: TakeRequest) =>
+    takeWithCare(request).catch((error) => recover(request, error));
 
   async function takeWithCare(request: TakeRequest, peek = false): Promise<TakeAnswer> {
     const count = checkCount(request.count ?? 1);
@@ -97,7 +131,11 @@ export function createLimiter(
     let reply: Buffer | null;
     if (request.ip !== undefined) {
       const { address, id } = await checkIp(request.ip, request);
-      if (!peek) return coalescer.takeFromIp(address, id, count, request);
+      if (!peek) {
+        return new Promise((resolve, reject) => {
+          coalescer.takeFromIp(address, id, count, request, resolve, reject);
+        });
+      }
       reply = await scripts.runPacked('take-ip', [keys.hot(address), count, how, ...(id ? [id] : [])]);
     } else {
       // An empty name is a mistake in a program, and must not become the default pool.
@@ -234,6 +272,7 @@ export function createLimiter(
 
   return {
     take,
+    takeAll,
     peek: (request: TakeRequest) => takeWithCare(request, true),
     refund,
     lease,

@@ -117,16 +117,16 @@ function linesOf(requests: readonly TakeRequest[], fresh: readonly DedicatedIp[]
   }
   const all = [...lines.values()];
   const of = (kind: Line['kind']) => all.filter((line) => line.kind === kind);
-  // IPv6 addresses are looked at with more care, and so queue up with the ids.
-  const plain = of('address').filter(({ hot }) => !hot!.includes(':'));
-  const careful = all.filter(({ kind, hot }) => kind === 'id' || (kind === 'address' && hot!.includes(':')));
-  const used = new Set(plain.map(({ hot }) => hot));
+  // An IPv6 address is looked at with more care, and so queues up behind the others.
+  const careful = ({ kind, hot }: Line) => kind === 'address' && hot!.includes(':');
+  const ofIps = all.filter(({ kind }) => kind === 'address' || kind === 'id');
   const [first, second]: Line[][] = [[], []];
-  for (const line of careful) {
-    (used.has(line.hot) ? second! : first!).push(line);
-    used.add(line.hot);
+  const used = new Set<string>();
+  for (const line of [...ofIps.filter((line) => !careful(line)), ...ofIps.filter(careful)]) {
+    (used.has(line.hot!) ? second! : first!).push(line);
+    used.add(line.hot!);
   }
-  return [...of('alone'), ...plain, ...first!, ...of('pool'), ...second!];
+  return [...of('alone'), ...first!, ...of('pool'), ...second!];
 }
 
 type Outcome = TakeAnswer | { error: string };
