@@ -245,7 +245,9 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
     let next = 0;
     for (let answer = 0; answer < answers; answer += 1) {
       const takes = reader.double();
-      const verdict = reader.answer(takes * line.pool!.count);
+      const length = reader.double();
+      const sends = takes * line.pool!.count;
+      const verdict = length > 0 ? reader.record(length, sends) : reader.answer(sends);
       const some = waiters.slice(next, next + takes);
       if (verdict.granted > 0 && line.pool!.count === 1) divideWhole(verdict, some);
       else for (const waiter of some) waiter.resolve(answerOf(verdict));

@@ -196,3 +196,18 @@ test('takes that share a call get what they would have got one by one', async ()
   // The lives are worth something: takes that shared, grants and denials in numbers.
   expect([shared, denied, granted].every((count) => count > 500)).toBe(true);
 }, 120_000);
+
+test('takes that share a call are spread as evenly over more IPs than one look sees', async () => {
+  await fleet.reset();
+  const all = (await fleet.bringMany(200, 'active')).map(({ address }) => address).sort();
+  const answers = await Promise.all(Array.from({ length: 512 }, () => fleet.limiter.take({})));
+  const sends = new Map(all.map((address) => [address, 0]));
+  for (const { granted } of answers) {
+    expect(granted).toHaveLength(1);
+    sends.set(granted[0]!.ip, sends.get(granted[0]!.ip)! + 1);
+  }
+  // 512 = 2 x 200 + 112: two for each, and a third for the first of them in the order of their addresses.
+  expect(all.map((address) => sends.get(address))).toEqual(all.map((_, place) => (place < 112 ? 3 : 2)));
+  const receipts = new Set(answers.map(({ granted }) => granted[0]!.receipt));
+  expect(receipts.size).toBe(512);
+});

@@ -12,7 +12,7 @@ end
 local function is_common(prefix, scope, now)
   if scope ~= 'all' and redis.call('EXISTS', prefix .. 'gate:' .. scope) == 1 then return false end
   if redis.call('EXISTS', prefix .. 'ready:' .. scope .. ':6', prefix .. 'turn:' .. scope .. ':6') > 0 then return false end
-  local due = redis.call('ZRANGEBYSCORE', prefix .. 'turn:' .. scope .. ':4', '-inf', string.format('%.17g', now), 'LIMIT', 0, 1)
+  local due = redis.call('ZRANGEBYSCORE', prefix .. 'turn:' .. scope .. ':4', '-inf', now, 'LIMIT', 0, 1)
   return #due == 0
 end
 
@@ -39,6 +39,6 @@ local function choose_fast(prefix, now, scope, count)
   local state, left, limit, resets, day_from, hour_from, seq = charge_fast(raw, now, count, 1)
   if not state or left < 1 then return end
   redis.call('SETRANGE', key, 8, state)
-  redis.call('ZADD', ready, string.format('%.17g', score_with(place, count)), first[1])
+  redis.call('ZADD', ready, score_with(place, count), first[1])
   return answer_fast(raw, now, left, limit, resets, day_from, hour_from, seq)
 end

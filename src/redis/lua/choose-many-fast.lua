@@ -1,56 +1,63 @@
--- Down the heap to its place: the first of the list is the first in the order of choice.
-local function sink(list, at)
-  local one, size = list[at], #list
-  while true do
-    local child = 2 * at
-    if child > size then break end
-    local a, b = list[child], list[child + 1]
-    if b and (b.score < a.score or (b.score == a.score and b.address < a.address)) then child, a = child + 1, b end
-    if one.score < a.score or (one.score == a.score and one.address < a.address) then break end
-    list[at], at = a, child
-  end
-  list[at] = one
-end
-
--- Takes of one send each, one after another: each falls to whoever is first in the order of choice at that moment. Their
--- answers go into `answers`, one for each IP. Returns how many were granted before the long way is needed.
+-- Takes of one send each, one after another: each falls to whoever is first in the order of choice at that moment. Each IP
+-- that granted any goes into `answers`: two doubles, its takes and the length of its record, and the record as it is now.
+-- Returns how many were granted before the long way is needed.
+--
+-- The first come sorted out of the index. Whoever has granted one goes to the end of a second line, which stays sorted by
+-- itself as long as all have limits of a kind; the next one is at the front of one of the two.
 local function choose_many_fast(prefix, now, scope, takes, answers)
   local ready, given = prefix .. 'ready:' .. scope .. ':4', 0
+  local all = redis.call('ZCARD', ready)
   while given < takes do
-    local most = math.min(128, takes - given + 1)
+    local most = all <= 128 and all or math.min(128, takes - given + 1)
     local entries = redis.call('ZRANGE', ready, 0, most - 1, 'WITHSCORES')
     if not entries[1] then return given end
-    local list, keys = {}, {}
-    for i = 1, #entries, 2 do keys[#keys + 1] = prefix .. 'hot:' .. entries[i] end
-    for i, raw in ipairs(redis.call('MGET', unpack(keys))) do
-      local place, known = raw and #raw >= 168 and place_of(raw, now), tonumber(entries[2 * i])
-      if not place or score_with(place, 0) ~= known then return given end
-      list[i] = { score = known, address = entries[2 * i - 1], raw = raw, place = place, takes = 0, key = keys[i] }
+    local addresses, scores, keys, places, counts = {}, {}, {}, {}, {}
+    for i = 1, #entries / 2 do
+      addresses[i], scores[i], counts[i] = entries[2 * i - 1], tonumber(entries[2 * i]), 0
+      keys[i] = prefix .. 'hot:' .. addresses[i]
+    end
+    local raws = redis.call('MGET', unpack(keys))
+    for i, raw in ipairs(raws) do
+      local place = raw and #raw >= 168 and place_of(raw, now)
+      if not place or score_with(place, 0) ~= scores[i] then return given end
+      places[i] = place
     end
     -- Behind the last of a full list others may wait that were not read: nobody is charged past its place.
     local edge_score, edge_address = math.huge, ''
-    if #list == most then edge_score, edge_address = list[most].score, list[most].address end
+    if most < all and #keys == most then edge_score, edge_address = scores[most], addresses[most] end
     local charged, missing = {}, takes - given
+    local front, second, from, last = 1, {}, 1, 0
     while missing > 0 do
-      local first = list[1]
-      if first.score > edge_score or (first.score == edge_score and first.address > edge_address) then break end
-      if first.takes == 0 then charged[#charged + 1] = first end
-      first.takes, missing = first.takes + 1, missing - 1
-      first.score = score_with(first.place, first.takes)
-      sink(list, 1)
+      local i, j = keys[front] and front, second[from]
+      if j and (not i or scores[j] < scores[i] or (scores[j] == scores[i] and addresses[j] < addresses[i])) then
+        i, from = j, from + 1
+      else
+        front = front + 1
+      end
+      local score = scores[i]
+      if score > edge_score or (score == edge_score and addresses[i] > edge_address) then break end
+      if counts[i] == 0 then charged[#charged + 1] = i end
+      counts[i], missing = counts[i] + 1, missing - 1
+      score = score_with(places[i], counts[i])
+      scores[i] = score
+      local at = last
+      while at >= from and (scores[second[at]] > score or (scores[second[at]] == score and addresses[second[at]] > addresses[i])) do
+        second[at + 1], at = second[at], at - 1
+      end
+      second[at + 1], last = i, last + 1
     end
-    local writes, scores, round, sum = {}, {}, {}, 0
-    for i, one in ipairs(charged) do
-      local state, left, limit, resets, day_from, hour_from, seq = charge_fast(one.raw, now, one.takes, one.takes)
+    local writes, ranks, parts, sum = {}, {}, {}, 0
+    for n, i in ipairs(charged) do
+      local state, left = charge_fast(raws[i], now, counts[i], counts[i])
       if not state or left < 1 then return given end
-      local answer = answer_fast(one.raw, now, left, limit, resets, day_from, hour_from, seq)
-      writes[2 * i - 1], writes[2 * i] = one.key, string.sub(one.raw, 1, 8) .. state .. string.sub(one.raw, 65)
-      scores[2 * i - 1], scores[2 * i] = string.format('%.17g', one.score), one.address
-      round[i], sum = struct.pack('<d', one.takes) .. answer, sum + one.takes
+      local record = LAYOUT .. state .. string.sub(raws[i], 65)
+      writes[2 * n - 1], writes[2 * n] = keys[i], record
+      ranks[2 * n - 1], ranks[2 * n] = scores[i], addresses[i]
+      parts[n], sum = struct.pack('<dd', counts[i], #record) .. record, sum + counts[i]
     end
     redis.call('MSET', unpack(writes))
-    redis.call('ZADD', ready, unpack(scores))
-    for _, answer in ipairs(round) do answers[#answers + 1] = answer end
+    redis.call('ZADD', ready, unpack(ranks))
+    for _, part in ipairs(parts) do answers[#answers + 1] = part end
     given = given + sum
   end
   return given

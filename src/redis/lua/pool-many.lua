@@ -1,3 +1,16 @@
+-- Down the heap to its place: the first of the list is the first in the order of choice.
+local function sink(list, at)
+  local one, size = list[at], #list
+  while true do
+    local child = 2 * at
+    if child > size then break end
+    if child < size and before(list[child + 1], list[child]) then child = child + 1 end
+    if not before(list[child], one) then break end
+    list[at], at = list[child], child
+  end
+  list[at] = one
+end
+
 -- `takes` takes of one send each from a pool that limits nothing itself, one after another as far as there is room: each
 -- falls to whoever is first in the order of choice at that moment. Returns a list of { address, c, count } and their sum.
 local function take_singles(scope, takes, family)

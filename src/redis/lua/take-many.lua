@@ -12,8 +12,9 @@
 --   the record as it is now, when all that was asked for it was granted: nothing has to be packed that is packed already;
 --   length 0: an answer (answer.lua) for each of its runs, with the sum granted: whole takes, from the first on, and of a
 --   partial run the rest to the take after them; one double of -1: nothing is published for it
--- and for each pool the number of answers that follow (-1: there is no such pool), each after the number of takes that it is
---   for, which have all its grants or none. Takes without an answer were not decided, and may be asked again.
+-- and for each pool the number of answers that follow (-1: there is no such pool). Each is for a number of takes, which have
+--   all its grants or none: two doubles, that number and the length of a record as above, and the record; length 0: an
+--   answer. Takes without an answer were not decided, and may be asked again.
 --- @include "now"
 --- @include "fast"
 local prefix, ips, each, now = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), engine_now()
@@ -33,7 +34,7 @@ if ips > 0 then
     end
     if raw and (not id or #raw >= 168 and names(raw, id)) then state = charge_fast(raw, now, sends, takes) end
     if state then
-      local record = string.sub(raw, 1, 8) .. state .. string.sub(raw, 65)
+      local record = LAYOUT .. state .. string.sub(raw, 65)
       writes[n + 1], writes[n + 2], n = KEYS[i + 1], record, n + 2
       replies[i], lengths[i] = record, #record
     else
@@ -100,7 +101,7 @@ for at = groups_at, #ARGV, 3 do
       while one.left > 0 do
         local answer = choose_fast(prefix, now, one.scope, one.count)
         if not answer then break end
-        one.answers[#one.answers + 1], one.left = struct.pack('<d', 1) .. answer, one.left - 1
+        one.answers[#one.answers + 1], one.left = struct.pack('<dd', 1, 0) .. answer, one.left - 1
       end
     end
   end
@@ -126,18 +127,18 @@ for _, one in ipairs(asked) do
   if one.left > 0 and one.count == 1 and not gate_of(scope) then
     local charged, given = take_singles(scope, one.left, one.family)
     for _, part_of in ipairs(charged) do
-      answers[#answers + 1] = struct.pack('<d', part_of.count)
+      answers[#answers + 1] = struct.pack('<dd', part_of.count, 0)
         .. allowed(now, part_of.c, part_of.count, part_of.count, { part(part_of.c, part_of.count) })
     end
     one.left = one.left - given
     -- What denies the rest is what denies one more. (One that set the index right may find room for this one.)
     if one.left > 0 then
       local answer, granted = take_from_pool(scope, 1, false, false, one.family)
-      answers[#answers + 1] = struct.pack('<d', granted > 0 and 1 or one.left) .. answer
+      answers[#answers + 1] = struct.pack('<dd', granted > 0 and 1 or one.left, 0) .. answer
     end
   else
     for _ = 1, one.left do
-      answers[#answers + 1] = struct.pack('<d', 1) .. take_from_pool(scope, one.count, false, false, one.family)
+      answers[#answers + 1] = struct.pack('<dd', 1, 0) .. take_from_pool(scope, one.count, false, false, one.family)
     end
   end
 end
