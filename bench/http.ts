@@ -1,15 +1,16 @@
 /** Takes over HTTP, beside a handler of the same framework that answers the same bytes without deciding anything. */
 import { replaceEnvironmentKey } from '../src/fleet/api-keys.ts';
-import { type Contender, runRounds, type Sample, scaled } from './measure.ts';
+import { type Contender, median, runRounds, type Sample, scaled } from './measure.ts';
 import { type Closing, type Part, withClosing } from './part.ts';
-import { startChild } from './processes.ts';
-import { type Row, ratesOf } from './report.ts';
+import { type Child, startChild } from './processes.ts';
+import { type Row, ratesOf, short } from './report.ts';
 import { addWarmingIps, openStage } from './stage.ts';
 
 export const API_KEY = 'wl_bench_0123456789abcdef';
 const CONNECTIONS = 64;
 const BATCH = 100;
 const BATCH_CONNECTIONS = 16;
+const WARM_MS = 2_000;
 
 export const http: Part = {
   title: 'takes over HTTP beside a handler that answers a constant',
@@ -18,35 +19,48 @@ export const http: Part = {
     withClosing(async (closing) => {
       const load = startChild('load', 'redis');
       closing(load.stop);
-      const { api, addresses } = await startApi(false, closing);
-      const { api: apiWithFile } = await startApi(true, closing);
+      const without = await startApi(false, closing);
+      const withFile = await startApi(true, closing);
+      const { addresses } = without;
 
       const path = '/v1/quota/take';
       const bodies = addresses.map((ip) => JSON.stringify({ ip }));
-      const answer = await ask(api, path, bodies[0]!);
+      const answer = await ask(without.url, path, bodies[0]!);
       const batches = Array.from({ length: addresses.length / BATCH }, (_, index) =>
         JSON.stringify({ takes: addresses.slice(index * BATCH, (index + 1) * BATCH).map((ip) => ({ ip })) }),
       );
       const constant = startChild('api', 'client');
       closing(constant.stop);
-      const constantAt = await constant.ask<string>({ role: 'constant', answer });
+      const constantUrl = await constant.ask<string>({ role: 'constant', answer });
 
+      const loads = new Map<string, number[]>();
       const contender = (
         name: string,
-        url: string,
+        { url, process: server, redisCpuUs = async () => 0 }: Server,
         some: readonly string[],
         connections: number,
       ): Contender => ({
         name,
-        run: (forMs) => load.ask<Sample>({ url, bodies: some, connections, key: API_KEY, forMs }),
+        async run(forMs) {
+          const cpuUs = () => Promise.all([server.ask<number>({ role: 'cpu' }), redisCpuUs()]);
+          const [serverBefore, redisBefore] = await cpuUs();
+          const question = { url: url + path, bodies: some, connections, key: API_KEY, forMs };
+          const { busy, ...sample } = await load.ask<Sample & { calls: number; busy: number }>(question);
+          const [serverAfter, redisAfter] = await cpuUs();
+          loads.set(name, [...(loads.get(name) ?? []), busy]);
+          const clientUs = (serverAfter - serverBefore) / sample.calls;
+          return { ...sample, clientUs, redisUs: (redisAfter - redisBefore) / sample.calls };
+        },
       });
       const group = [
-        contender('constant', constantAt + path, bodies, CONNECTIONS),
-        contender('take', api + path, bodies, CONNECTIONS),
-        contender('take, with the append-only file', apiWithFile + path, bodies, CONNECTIONS),
-        contender('batch', api + path, batches, BATCH_CONNECTIONS),
-        contender('batch, with the append-only file', apiWithFile + path, batches, BATCH_CONNECTIONS),
+        contender('constant', { url: constantUrl, process: constant }, bodies, CONNECTIONS),
+        contender('take', without, bodies, CONNECTIONS),
+        contender('take, with the append-only file', withFile, bodies, CONNECTIONS),
+        contender('batch', without, batches, BATCH_CONNECTIONS),
+        contender('batch, with the append-only file', withFile, batches, BATCH_CONNECTIONS),
       ];
+      // A server is judged as it is after some ten thousand requests, and the larger one needs more of them to get there.
+      for (const { run } of group) await run(options.quick ? WARM_MS / 4 : WARM_MS);
       // A look is long enough for its percentiles only when the slice is.
       const found = await runRounds([group], { ...options, sliceMs: options.sliceMs * 2 });
 
@@ -76,9 +90,16 @@ export const http: Part = {
           mark: { wanted: 0.9, stretch: 0.95 },
         },
       ];
-      return { rows, rates: ratesOf(found) };
+      const shares = [...loads].map(([name, busy]) => `${short(100 * median(busy))} % for "${name}"`);
+      return {
+        rows,
+        rates: ratesOf(found),
+        notes: [`The load generator used of its core, which it shares with Redis: ${shares.join(', ')}.`],
+      };
     }),
 };
+
+type Server = { url: string; process: Child; redisCpuUs?: () => Promise<number> };
 
 async function startApi(appendOnly: boolean, closing: Closing) {
   const stage = await openStage({ appendOnly });
@@ -88,14 +109,16 @@ async function startApi(appendOnly: boolean, closing: Closing) {
   const api = startChild('api', 'client');
   closing(api.stop);
   return {
-    api: await api.ask<string>({ role: 'api', redisUrl: stage.url }),
+    url: await api.ask<string>({ role: 'api', redisUrl: stage.url }),
+    process: api,
+    redisCpuUs: stage.redisCpuUs,
     addresses: ips.map(({ address }) => address),
   };
 }
 
-async function ask(api: string, path: string, body: string): Promise<string> {
+async function ask(url: string, path: string, body: string): Promise<string> {
   const headers = { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' };
-  const answer = await fetch(api + path, { method: 'POST', headers, body });
+  const answer = await fetch(url + path, { method: 'POST', headers, body });
   const text = await answer.text();
   if (!answer.ok) throw new Error(`POST ${path} answers ${answer.status}: ${text.slice(0, 200)}`);
   return text;

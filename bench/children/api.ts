@@ -10,11 +10,18 @@ import { loadSchedules } from '../../src/runtime/schedules.ts';
 import { DAY_MS } from '../../src/warmup/units.ts';
 import { answerParent } from '../processes.ts';
 
-type Question = { role: 'api'; redisUrl: string } | { role: 'constant'; answer: string };
+type Question =
+  | { role: 'api'; redisUrl: string }
+  | { role: 'constant'; answer: string }
+  /** CPU time used so far, in µs. */
+  | { role: 'cpu' };
 
-answerParent(async (question: Question) =>
-  question.role === 'api' ? startApi(question.redisUrl) : startConstant(question.answer),
-);
+answerParent(async (question: Question) => {
+  if (question.role === 'api') return startApi(question.redisUrl);
+  if (question.role === 'constant') return startConstant(question.answer);
+  const { user, system } = process.cpuUsage();
+  return user + system;
+});
 
 async function startApi(redisUrl: string): Promise<string> {
   const redis = await connect(redisUrl);

@@ -4,14 +4,14 @@
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { percentiles, type Sample } from '../measure.ts';
+import { percentiles } from '../measure.ts';
 import { answerParent } from '../processes.ts';
 
 type Question = { url: string; bodies: string[]; connections: number; key: string; forMs: number };
 
 const open = new Map<string, Socket[]>();
 
-answerParent(async ({ url, bodies, connections, key, forMs }: Question): Promise<Sample> => {
+answerParent(async ({ url, bodies, connections, key, forMs }: Question) => {
   const { hostname, port, pathname, host } = new URL(url);
   const sockets = open.get(host) ?? [];
   open.set(host, sockets);
@@ -26,7 +26,7 @@ answerParent(async ({ url, bodies, connections, key, forMs }: Question): Promise
         `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
     ),
   );
-  const beganAt = performance.now();
+  const [beganAt, cpuBefore] = [performance.now(), process.cpuUsage()];
   const taken: number[] = [];
   await Promise.all(
     sockets.slice(0, connections).map(async (socket, caller) => {
@@ -39,7 +39,13 @@ answerParent(async ({ url, bodies, connections, key, forMs }: Question): Promise
     }),
   );
   const seconds = (performance.now() - beganAt) / 1000;
-  return { perSecond: taken.length / seconds, ...percentiles(taken) };
+  const { user, system } = process.cpuUsage(cpuBefore);
+  return {
+    perSecond: taken.length / seconds,
+    calls: taken.length,
+    busy: (user + system) / 1e6 / seconds,
+    ...percentiles(taken),
+  };
 });
 
 const HEAD_END = Buffer.from('\r\n\r\n');
