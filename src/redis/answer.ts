@@ -119,7 +119,7 @@ export class ReplyReader {
     return value;
   }
 
-  /** A hot record as it is after one IP granted all that was asked of it. */
+  /** A hot record, from byte 8 on, as it is after one IP granted all that was asked of it. */
   record(length: number, sends: number): Verdict {
     const { limit, remaining, resetAfterMs, dayFromMs, hourFromMs, seq, textAt } = readCharged(
       this.#reply,

@@ -91,10 +91,11 @@ export function unpackHot(raw: Buffer): { state: CounterState; quota: SendQuota;
 }
 
 /**
- * Of a record that a take has just charged, somewhere in a buffer: the limit that binds and what is left of it, as
+ * Of a record that a take has just charged, of which `stateFrom` is byte 8: the limit that binds and what is left of it, as
  * `charge_fast` in `lua/fast.lua` found it, and what a receipt needs.
  */
-export function readCharged(buffer: Buffer, from: number) {
+export function readCharged(buffer: Buffer, stateFrom: number) {
+  const from = stateFrom - STATE_FROM;
   const daily = buffer.readDoubleLE(from + 96);
   const hourly = buffer.readDoubleLE(from + 104);
   const burst = buffer.readDoubleLE(from + 112);

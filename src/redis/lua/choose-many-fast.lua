@@ -1,5 +1,6 @@
 -- Takes of one send each, one after another: each falls to whoever is first in the order of choice at that moment. Each IP
--- that granted any goes into `answers`: two doubles, its takes and the length of its record, and the record as it is now.
+-- that granted any goes into `answers`: two doubles, its takes and the length of its record, and the record
+-- as it is now, from byte 8 on.
 -- Returns how many were granted before the long way is needed.
 --
 -- The first come sorted out of the index. Whoever has granted one goes to the end of a second line, which stays sorted by
@@ -50,12 +51,11 @@ local function choose_many_fast(prefix, now, scope, takes, answers)
     for n, i in ipairs(charged) do
       local state, left = charge_fast(raws[i], now, counts[i], counts[i])
       if not state or left < 1 then return given end
-      local record = LAYOUT .. state .. string.sub(raws[i], 65)
-      writes[2 * n - 1], writes[2 * n] = keys[i], record
+      writes[2 * n - 1], writes[2 * n] = keys[i], state
       ranks[2 * n - 1], ranks[2 * n] = scores[i], addresses[i]
-      parts[n], sum = struct.pack('<dd', counts[i], #record) .. record, sum + counts[i]
+      parts[n], sum = struct.pack('<dd', counts[i], #raws[i] - 8) .. state .. string.sub(raws[i], 65), sum + counts[i]
     end
-    redis.call('MSET', unpack(writes))
+    for n = 1, #writes, 2 do redis.call('SETRANGE', writes[n], 8, writes[n + 1]) end
     redis.call('ZADD', ready, unpack(ranks))
     for _, part in ipairs(parts) do answers[#answers + 1] = part end
     given = given + sum

@@ -3,7 +3,6 @@
 -- is not as common and says what every step means. Both are held against src/warmup/counter.ts.
 -- `sends` in so many `takes`. Returns the new state of the record (bytes 8 to 63), what is left (of no limit infinity), the
 -- limit that binds, when it begins anew, dayFrom, hourFrom and the seq of the last take; or nothing.
-local LAYOUT = struct.pack('<d', 1) -- how a record begins: layout 1
 local function charge_fast(raw, now, sends, takes)
   if #raw < 168 then return end
   local day_from, day_used, hour_from, hour_used, level, at, seq, gate, held_until, from, to, daily, hourly, burst =

@@ -59,6 +59,7 @@ end
 local leases = prefix .. 'leases:' .. (by_ip and ARGV[8] or scope)
 if verb == 'end' then
   redis.call('HDEL', leases, holder)
+  if redis.call('HLEN', leases) == 1 then redis.call('HDEL', leases, '*') end
   return ''
 end
 

@@ -9,7 +9,7 @@
 --                                          optional: the IP that must hold the address
 -- then groups of 3 for pools: "<takes>x<count>", the pool, the family as in take-pool.lua
 -- Returns one string: for each hot record a length (4 bytes), and then in the same order
---   the record as it is now, when all that was asked for it was granted: nothing has to be packed that is packed already;
+--   the record as it is now, from byte 8 on, when all that was asked for it was granted: it is packed already;
 --   length 0: an answer (answer.lua) for each of its runs, with the sum granted: whole takes, from the first on, and of a
 --   partial run the rest to the take after them; one double of -1: nothing is published for it
 -- and for each pool the number of answers that follow (-1: there is no such pool). Each is for a number of takes, which have
@@ -19,29 +19,28 @@
 --- @include "fast"
 local prefix, ips, each, now = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), engine_now()
 local replies, lengths, slow, groups_at = {}, {}, {}, each + 4
+-- What is wanted of one: takes, sends, id (false: whichever holds the address).
 local function wish(i)
-  return ARGV[each == 1 and 4 or 3 + i]
+  local text = ARGV[each == 1 and 4 or 3 + i]
+  local takes = tonumber(text)
+  if takes then return takes, takes, false end
+  local a, b, c = string.match(text, '^(%d+) (%d+) %S+ ?(%S*)$')
+  return tonumber(a), tonumber(b), c ~= '' and c
 end
 if ips > 0 then
-  local writes, n = {}, 0
+  local takes, sends, id = wish(1)
+  local n = 0
   for i, raw in ipairs(redis.call('MGET', unpack(KEYS, 2, ips + 1))) do
-    local wanted = wish(i)
-    local takes, state, id = tonumber(wanted), nil, nil
-    local sends = takes
-    if not takes then
-      local a, b, c = string.match(wanted, '^(%d+) (%d+) %S+ ?(%S*)$')
-      takes, sends, id = tonumber(a), tonumber(b), c ~= '' and c
-    end
-    if raw and (not id or #raw >= 168 and names(raw, id)) then state = charge_fast(raw, now, sends, takes) end
+    if each > 1 and i > 1 then takes, sends, id = wish(i) end
+    local state = raw and (not id or #raw >= 168 and names(raw, id)) and charge_fast(raw, now, sends, takes)
     if state then
-      local record = LAYOUT .. state .. string.sub(raw, 65)
-      writes[n + 1], writes[n + 2], n = KEYS[i + 1], record, n + 2
-      replies[i], lengths[i] = record, #record
+      redis.call('SETRANGE', KEYS[i + 1], 8, state)
+      replies[n + 1], replies[n + 2], n, lengths[i] = state, string.sub(raw, 65), n + 2, #raw - 8
     else
-      slow[#slow + 1], replies[i], lengths[i] = i, raw or '', 0
+      slow[#slow + 1] = { at = i, raw = raw or '', reply = n + 1 }
+      replies[n + 1], n, lengths[i] = '', n + 1, 0
     end
   end
-  if n > 0 then redis.call('MSET', unpack(writes)) end
   lengths = struct.pack('<' .. string.rep('I4', ips), unpack(lengths))
 else
   lengths = ''
@@ -50,10 +49,11 @@ end
 if #slow > 0 then
 --- @include "counter"
 --- @include "answer"
-for _, i in ipairs(slow) do
-  local c, runs, id, parts = decode(replies[i]), wish(i) .. 'x1', '', {}
-  if not tonumber(wish(i)) then runs, id = string.match(wish(i), '^%d+ %d+ (%S+) ?(%S*)$') end
-  if not c or (id ~= '' and not is_of(c, id)) then
+for _, one in ipairs(slow) do
+  local text = ARGV[each == 1 and 4 or 3 + one.at]
+  local c, runs, parts = decode(one.raw), tonumber(text) and text .. 'x1' or string.match(text, '^%d+ %d+ (%S+)'), {}
+  local _, _, id = wish(one.at)
+  if not c or (id and not is_of(c, id)) then
     parts[1] = struct.pack('<d', -1)
   else
     settle_and_file(c, now)
@@ -77,9 +77,9 @@ for _, i in ipairs(slow) do
         parts[#parts + 1] = answer(now, binds, granted, limit, remaining, resets, retry_at, until_of(c, binds, retry_at), { part(c, granted) })
       end
     end
-    if charged then write_state(prefix, KEYS[i + 1], c) end
+    if charged then write_state(prefix, KEYS[one.at + 1], c) end
   end
-  replies[i] = table.concat(parts)
+  replies[one.reply] = table.concat(parts)
 end
 end
 if not ARGV[groups_at] then return lengths .. table.concat(replies) end
