@@ -14,6 +14,8 @@ const FORGOTTEN_S = 60;
 export type ClockMoves = {
   /** From then on no move is missed. */
   readonly heard: Promise<void>;
+  /** It is about to move. */
+  readonly isNear: boolean;
   close(): void;
 };
 
@@ -24,6 +26,7 @@ export function followClock(redis: RedisConnection, leases: ReadonlySet<SendLeas
   let pause: NodeJS.Timeout | undefined;
   const goOn = () => {
     clearTimeout(pause);
+    pause = undefined;
     for (const lease of leases) lease.goOn();
   };
   listening.on('message', (_: string, message: string) => {
@@ -41,6 +44,9 @@ export function followClock(redis: RedisConnection, leases: ReadonlySet<SendLeas
       () => {},
       () => {},
     ),
+    get isNear() {
+      return pause !== undefined;
+    },
     close() {
       clearTimeout(pause);
       listening.disconnect();

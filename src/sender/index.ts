@@ -118,6 +118,7 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
           onClose: () => leases.delete(lease),
         });
         leases.add(lease);
+        if (moves?.isNear) void lease.giveAllBack();
         return lease;
       },
       async close() {
