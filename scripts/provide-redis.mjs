@@ -1,10 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { apt, hasProgram, libraryFolders, ownLists, provideLibraries, run, unpack } from './debian.mjs';
 import { CACHE, SetupProblem, say } from './project.mjs';
 
 /*
@@ -58,19 +59,11 @@ async function fromDebian() {
   }
 }
 
-/** Lists and cache below our own folder, so that apt needs no root; that is why root does not touch the machine's either. */
 function withOwnLists() {
-  const [lists, cache] = [join(ASIDE, 'apt', 'lists'), join(ASIDE, 'apt', 'cache')];
-  mkdirSync(join(lists, 'partial'), { recursive: true });
-  mkdirSync(join(cache, 'archives', 'partial'), { recursive: true });
-  const options = ['-o', `Dir::State::lists=${lists}`, '-o', `Dir::Cache=${cache}`];
-  say('Fetching the package lists (apt-get update, into .cache).');
-  const { status, stderr } = apt('apt-get', [...options, 'update']);
-  if (status !== 0) {
-    process.stderr.write(stderr);
-    throw new SetupProblem(`${NEEDED}, and apt-get update failed for the reasons above: ${INSTALL_BY_HAND}`);
-  }
-  return options;
+  const { options, stderr } = ownLists(ASIDE);
+  if (options) return options;
+  process.stderr.write(stderr);
+  throw new SetupProblem(`${NEEDED}, and apt-get update failed for the reasons above: ${INSTALL_BY_HAND}`);
 }
 
 /** Null if all went well, else what did not, in a sentence. */
@@ -80,24 +73,17 @@ function downloadAndUnpack(options) {
     return `${NEEDED}, and this release offers none: ${BY_HAND}`;
   }
   say(`Downloading ${server} (apt-get download) into .cache/redis.`);
-  const unpacked = new Set();
   const home = join(ASIDE, 'redis');
   const root = join(home, 'root');
   const tools = server.replace('-server', '-tools');
   const byHand = `run \`sudo apt-get install ${server}\`, or ${BY_HAND}`;
-  const refused = unpack([server, tools], unpacked, options);
+  const place = { aside: ASIDE, root, unpacked: new Set(), options };
+  const refused = unpack(place, [server, tools]);
   if (refused) return `${refused}The download of ${server} failed: ${byHand}`;
   const binary = join(root, 'usr', 'bin', server);
-
-  // Each round may bring libraries that need others in turn; the longest chain today (systemd's) has three links.
-  for (let round = 0; ; round++) {
-    const missing = missingLibraries(binary, root);
-    if (missing.length === 0) break;
-    const wanted = round < 8 ? packagesFor(missing, unpacked, options) : [];
-    const problem = wanted.length === 0 ? 'No package fits.\n' : unpack(wanted, unpacked, options);
-    if (problem)
-      return `${problem}${server} needs ${missing.join(', ')}, which could not be provided: ${byHand}`;
-  }
+  const { missing, problem } = provideLibraries(place, binary);
+  if (problem)
+    return `${problem}${server} needs ${missing.join(', ')}, which could not be provided: ${byHand}`;
   writeWrapper(home, binary, root);
   return null;
 }
@@ -107,50 +93,6 @@ function offersNewEnough(name, options) {
   const shown = apt('apt-cache', [...options, 'show', '--no-all-versions', name]).stdout;
   const [, major, minor] = /^Version: (?:\d+:)?(\d+)\.(\d+)/m.exec(shown) ?? [];
   return Number(major) * 100 + Number(minor) >= (name === 'valkey-server' ? 702 : 700);
-}
-
-/** Null if all went well, else what apt or dpkg said. */
-function unpack(names, unpacked, options) {
-  const debs = join(ASIDE, 'debs');
-  const root = join(ASIDE, 'redis', 'root');
-  rmSync(debs, { recursive: true, force: true });
-  mkdirSync(debs, { recursive: true });
-  mkdirSync(root, { recursive: true });
-  const download = apt('apt-get', [...options, 'download', ...names], debs);
-  if (download.status !== 0) return download.stderr || 'apt-get download failed.\n';
-  for (const name of names) unpacked.add(name);
-  for (const file of readdirSync(debs)) {
-    const { status, stderr } = run('dpkg-deb', ['-x', join(debs, file), root]);
-    if (status !== 0) return stderr || `dpkg-deb -x ${file} failed.\n`;
-  }
-  return null;
-}
-
-function missingLibraries(binary, root) {
-  const env = { ...process.env, LD_LIBRARY_PATH: libraryFolders(root).join(':') };
-  const { stdout } = run('ldd', [binary], { env });
-  return [...new Set([...stdout.matchAll(/^\s*(\S+) => not found/gm)].map(([, soname]) => soname))];
-}
-
-/**
- * Debian names a package after its library: libjemalloc.so.2 is in libjemalloc2, liblua5.1-cjson.so.0 in lua-cjson. Only
- * what the unpacked packages depend on is considered; if no name fits, all of their libraries are.
- */
-function packagesFor(missing, unpacked, options) {
-  const { stdout } = apt('apt-cache', [...options, 'depends', ...unpacked]);
-  const needed = [...stdout.matchAll(/^\s*\|?(?:Pre)?Depends: ((?:lib|lua)\S*)/gm)].map(([, name]) => name);
-  const candidates = [...new Set(needed)].filter((name) => !unpacked.has(name) && name !== 'libc6');
-  const stems = missing.map((soname) => soname.replace(/\.so.*$/, ''));
-  const fits = (name) =>
-    stems.some((stem) => name.startsWith(stem) || (name.startsWith('lua-') && stem.endsWith(name.slice(3))));
-  const fitting = candidates.filter(fits);
-  return fitting.length > 0 ? fitting : candidates;
-}
-
-function libraryFolders(root) {
-  const entries = readdirSync(root, { withFileTypes: true, recursive: true });
-  const libraries = entries.filter((entry) => /\.so(\.|$)/.test(entry.name));
-  return [...new Set(libraries.map((entry) => entry.parentPath ?? entry.path))];
 }
 
 /** Finds its libraries beside itself, so that the project folder can be moved. */
@@ -246,21 +188,4 @@ function runAloud(line) {
   const [program, ...args] = line.split(' ');
   const { status } = spawnSync(program, args, { stdio: ['ignore', process.stderr, 'inherit'] });
   if (status !== 0) throw new SetupProblem(`\`${line}\` failed for the reasons above: ${BY_HAND}`);
-}
-
-const run = (program, args, options = {}) => {
-  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', ...options });
-  return { status, stdout: stdout ?? '', stderr: stderr ?? '' };
-};
-
-/** In English, as its answers are read; as root without apt's own user, who cannot write into our folder. */
-function apt(program, args, cwd = CACHE) {
-  const env = { ...process.env, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' };
-  return run(program, ['-q', '-o', 'APT::Sandbox::User=root', ...args], { cwd, env });
-}
-
-function hasProgram(name) {
-  return (process.env.PATH ?? '')
-    .split(':')
-    .some((folder) => folder !== '' && existsSync(join(folder, name)));
 }

@@ -5,6 +5,7 @@ import { constants as os } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { build, isBuilt } from './build.mjs';
 import { alone, CACHE, inProject, main, ROOT, SetupProblem, say } from './project.mjs';
+import { browserOutcome, provideChromium } from './provide-chromium.mjs';
 import { provideRedis } from './provide-redis.mjs';
 
 /*
@@ -18,6 +19,7 @@ const TARGETS = {
   test: { built: false, redis: true, dev: true },
   build: { built: true, redis: false },
   packages: { built: false, redis: false, dev: true },
+  browser: { built: false, redis: false, browser: true },
 };
 
 /** What was said to be too old: once is enough. */
@@ -27,7 +29,9 @@ await main(async () => {
   const name = process.argv[2] ?? '';
   const target = Object.hasOwn(TARGETS, name) ? TARGETS[name] : null;
   if (target === null) {
-    process.stderr.write(`"${name}" is not a target: scripts/setup start, test, build or packages.\n`);
+    process.stderr.write(
+      `"${name}" is not a target: scripts/setup start, test, build, packages or browser.\n`,
+    );
     process.exitCode = 2;
     return;
   }
@@ -36,7 +40,8 @@ await main(async () => {
   const steps = [];
   const compiles = target.built && !isBuilt();
   // Who starts what is built already, as a container does, needs no compiler.
-  steps.push({ isDone: () => packagesArrived({ dev: target.dev || compiles }), take: installPackages });
+  if (target.browser) steps.push({ isDone: () => browserOutcome() !== null, take: provideChromium });
+  else steps.push({ isDone: () => packagesArrived({ dev: target.dev || compiles }), take: installPackages });
   if (target.built) steps.push({ isDone: isBuilt, take: build });
   // With REDIS_URL the server uses that one; the tests never use a server that they did not start.
   const hasRedis = name === 'start' && process.env.REDIS_URL?.trim();
