@@ -141,3 +141,6 @@ export const QUEUE_PREFIX = 'warmline:{queue}';
 
 /** Strings that count the requests of an API key in the running minute; they expire with it. */
 export const RATE_LIMIT_PREFIX = 'warmline:{rate-limit}';
+
+/** String, JSON: who is signed in to the dashboard, under the SHA-256 of the session's id; it expires (real time). */
+export const sessionKey = (idHash: string) => `warmline:{session}:${idHash}`;

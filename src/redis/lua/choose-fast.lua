@@ -10,10 +10,8 @@ end
 
 -- Can a choice in this scope be a common one?
 local function is_common(prefix, scope, now)
-  if scope ~= 'all' and redis.call('EXISTS', prefix .. 'gate:' .. scope) == 1 then return false end
-  if redis.call('EXISTS', prefix .. 'ready:' .. scope .. ':6', prefix .. 'turn:' .. scope .. ':6') > 0 then return false end
-  local due = redis.call('ZRANGEBYSCORE', prefix .. 'turn:' .. scope .. ':4', '-inf', now, 'LIMIT', 0, 1)
-  return #due == 0
+  local others = redis.call('EXISTS', prefix .. 'gate:' .. scope, prefix .. 'ready:' .. scope .. ':6', prefix .. 'turn:' .. scope .. ':6')
+  return others == 0 and redis.call('ZCOUNT', prefix .. 'turn:' .. scope .. ':4', '-inf', now) == 0
 end
 
 -- What makes the place of an IP: { warming, daily, day_used, hourly, hour_used }; nil when its hour does not go on.

@@ -9,7 +9,8 @@ local function choose_many_fast(prefix, now, scope, takes, answers)
   local ready, given = prefix .. 'ready:' .. scope .. ':4', 0
   local all = redis.call('ZCARD', ready)
   while given < takes do
-    local most = all <= 128 and all or math.min(128, takes - given + 1)
+    -- One more than may be charged, so that a single look is enough as long as all have room.
+    local most = math.min(all, 128, takes - given + 1)
     local entries = redis.call('ZRANGE', ready, 0, most - 1, 'WITHSCORES')
     if not entries[1] then return given end
     local addresses, scores, keys, places, counts = {}, {}, {}, {}, {}

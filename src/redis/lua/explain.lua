@@ -1,0 +1,153 @@
+-- Why is mail held? What a take would be answered now, and every IP that it considered, with its limits as the take read them.
+-- KEYS[1] marks the slot                   warmline:{acct}:account
+-- ARGV[1] prefix of the account's keys     warmline:{acct}:
+-- ARGV[2] count   ARGV[3] how              "partial" or empty
+-- ARGV[4] "ip" or "pool"
+--   ip:   ARGV[5] address   ARGV[6] id, the IP that must hold it, or empty
+--   pool: ARGV[5] pool      ARGV[6] family   ARGV[7..] among          as in take-pool.lua
+-- Returns nil when there is no such pool or nothing is published for the IP; else a list:
+--   1  the answer, as of a peek (answer.lua)
+--   2  doubles: now, IPs of the scope, has the pool limits of its own (0 or 1), warmingShare, its sends of the hour, those of
+--      warming IPs in it, most that they may have now (-1: all); and the scope, `all` or the id of a pool; of an IP `ip`
+--   3  the pool's ceiling as a row without a text, or an empty string
+--   4.. a row for each IP in the order of choice, at most MOST_SHOWN; then those without room by the instant at which they have
+-- A row, doubles: granted (sends of this take), room (-1: no limit), binds (a BY_ number), limit, remaining, resetsAt, roomAt
+--   (-1: never), room at that instant (-1: no limit), gate, heldUntil, from, to, daily, dayUsed, hourFrom, hourTo, hourly,
+--   hourUsed, burst, tokens in the bucket, when it is full, flags; then the text of the record.
+-- Nothing is written, not even the hints of the index: what the choice sets right there is kept here, and forgotten.
+--- @include "now"
+local world, kept = redis, {}
+
+-- A part of a sorted set with what was set right in it: those from the lowest on, up to `highest`, at most `most`.
+local function lowest(key, highest, most, scores)
+  local changed, count = kept[key] or {}, 0
+  for _ in pairs(changed) do count = count + 1 end
+  local found = world.call('ZRANGEBYSCORE', key, '-inf', highest, 'WITHSCORES', 'LIMIT', 0, most + count)
+  local entries = {}
+  for i = 1, #found, 2 do
+    if changed[found[i]] == nil then entries[#entries + 1] = { found[i], tonumber(found[i + 1]) } end
+  end
+  if count > 0 then
+    for member, score in pairs(changed) do
+      if score and (highest == '+inf' or score <= tonumber(highest)) then entries[#entries + 1] = { member, score } end
+    end
+    table.sort(entries, function(a, b)
+      if a[2] ~= b[2] then return a[2] < b[2] end
+      return a[1] < b[1]
+    end)
+  end
+  local list = {}
+  for i = 1, math.min(most, #entries) do
+    list[#list + 1] = entries[i][1]
+    if scores then list[#list + 1] = entries[i][2] end
+  end
+  return list
+end
+
+local READS = { GET = true, MGET = true, HGET = true, EXISTS = true }
+local redis = {
+  call = function(command, key, ...)
+    if READS[command] then return world.call(command, key, ...) end
+    local a, b, c, d, e = ...
+    if command == 'ZRANGE' then return lowest(key, '+inf', b + 1, c ~= nil) end
+    if command == 'ZRANGEBYSCORE' then return lowest(key, b, e, false) end
+    kept[key] = kept[key] or {}
+    if command == 'ZADD' then
+      for i = 1, select('#', ...), 2 do
+        local score, member = select(i, ...)
+        kept[key][member] = score == '+inf' and math.huge or tonumber(score)
+      end
+    elseif command == 'ZREM' then
+      kept[key][a] = false
+    else
+      error('explaining must not call ' .. command)
+    end
+  end,
+}
+--- @include "score"
+--- @include "choose-fast"
+--- @include "counter"
+--- @include "answer"
+--- @include "routing"
+local prefix, now, count, partial = ARGV[1], engine_now(), tonumber(ARGV[2]), ARGV[3] == 'partial'
+local need = partial and 1 or count
+local MOST_SHOWN = 128
+
+-- `later`: when it has room for the take, if that is known.
+local function row(c, granted, later)
+  local room, binds, limit, remaining, resets = read(c)
+  local then_room = later and later > now and room_then(c, later) or room
+  local tokens, full = -1, -1
+  if c.w_burst >= 0 then
+    tokens, full = floor(c.level / SEND_UNITS), c.at + ms_until(c, c.w_burst * SEND_UNITS - c.level)
+  end
+  return struct.pack('<dddddddddddddddddddddd', granted, room == HUGE and -1 or room, binds, limit, remaining, resets, later or -1,
+    then_room == HUGE and -1 or then_room, c.gate, c.held_until, c.w_from, c.w_to, c.w_daily, c.day_used, c.hour_from,
+    c.w_hour_to, c.w_hourly, c.hour_used, c.w_burst, tokens, full, c.w_flags) .. text_of(c)
+end
+
+local function head(members, gate, allow, scope)
+  return struct.pack('<ddddddd', now, members, gate and 1 or 0, gate and gate.share or 1, gate and gate.total or 0,
+    gate and gate.warming or 0, allow) .. scope
+end
+
+if ARGV[4] == 'ip' then
+  local raw = redis.call('GET', prefix .. 'hot:' .. ARGV[5])
+  local c = raw and decode(raw)
+  if not c or (ARGV[6] ~= '' and not is_of(c, ARGV[6])) then return false end
+  settle(c, now)
+  local room, later = read(c), room_at(c, need)
+  local granted = (room >= count and count) or (partial and room) or 0
+  local shown = row(c, granted, later)
+  if granted == 0 then return { denied(now, c, c, later), head(1, nil, -1, 'ip'), '', shown } end
+  charge(c, granted, 1)
+  return { allowed(now, c, granted, count, { part(c, granted) }), head(1, nil, -1, 'ip'), '', shown }
+end
+
+local scope, family, among = scope_of(prefix, ARGV[5]), ARGV[6], ARGV[7] and { unpack(ARGV, 7) }
+if not scope then return false end
+--- @include "pool"
+local reply, _, chosen = take_from_pool(scope, count, partial, true, family, among)
+
+-- The counters as the take found them: what it charged, and never wrote, is taken back.
+local granted = {}
+for _, one in ipairs(chosen) do
+  charge(one.c, -one.count, -1)
+  granted[one.address] = one.count
+end
+
+local families, gate = families_of(scope, family), gate_of(scope)
+local shared = gate and gate.share < 1
+local allow = shared and max(0, floor(gate.share * (gate.total + count)) - gate.warming) or -1
+local list, waiting, members = {}, {}, 0
+if among then
+  list, waiting = named_ones(scope, family, among)
+  members = #list + #waiting
+else
+  list = candidates(scope, families, MOST_SHOWN)
+  local seen = {}
+  for _, one in ipairs(list) do seen[one.address] = true end
+  for _, one_family in ipairs(families) do
+    members = members + world.call('ZCARD', turn_key(prefix, scope, one_family))
+    for _, address in ipairs(redis.call('ZRANGE', turn_key(prefix, scope, one_family), 0, MOST_SHOWN - 1)) do
+      local c = not seen[address] and load(address)
+      if c then
+        local room = read(c)
+        local one = { address = address, c = c, room = room, score = score_of(c) }
+        if room >= 1 then list[#list + 1] = one else waiting[#waiting + 1] = one end
+      end
+    end
+  end
+  in_order(list)
+end
+for _, one in ipairs(waiting) do one.score = room_at(one.c, need) or HUGE end
+in_order(waiting)
+
+local ceiling = gate and gate.ceiling
+local shown = { reply, head(members, gate, allow, scope), ceiling and row(ceiling, 0, room_at(ceiling, need)) or '' }
+for _, part_of in ipairs({ list, waiting }) do
+  for _, one in ipairs(part_of) do
+    if #shown < MOST_SHOWN + 3 then shown[#shown + 1] = row(one.c, granted[one.address] or 0, room_at(one.c, need)) end
+  end
+end
+return shown
