@@ -35,8 +35,8 @@ export type TakeRequest = {
 export type LeaseCall = {
   /** An id that no other lease has. */
   holder: string;
-  /** `join`: only be counted among the holders; `end`: be counted no more. */
-  verb: 'take' | 'join' | 'end';
+  /** `begin`: a take of a holder that is new; `join`: only be counted among the holders; `end`: be counted no more. */
+  verb: 'take' | 'begin' | 'join' | 'end';
   /** Most sends that are of use, and fewest, from one IP. */
   want: number;
   least: number;

@@ -18,6 +18,7 @@ const KEY_COUNTS = {
   'take-pool': 1,
   'take-many': 1,
   lease: 1,
+  explain: 1,
   refund: 1,
   read: 2,
   'page-after': 1,

@@ -14,17 +14,6 @@ local function is_common(prefix, scope, now)
   return others == 0 and redis.call('ZCOUNT', prefix .. 'turn:' .. scope .. ':4', '-inf', now) == 0
 end
 
--- What makes the place of an IP: { warming, daily, day_used, hourly, hour_used }; nil when its hour does not go on.
-local function place_of(raw, now)
-  local day_from, day_used, hour_from, hour_used, _, at, _, gate, held_until, from, to, daily, hourly =
-    struct.unpack('<ddddddddddddd', raw, 9)
-  if now < at or now >= to or day_from ~= from or now >= hour_from + 3600000 or gate == 0 or now < held_until then return end
-  return { gate == 1, daily, day_used, hourly, hour_used }
-end
-local function score_with(place, sends)
-  return score(place[1], place[2], place[3] + sends, place[4], place[5] + sends)
-end
-
 -- One take of `count` sends by the first in the order of choice. Returns the answer, or nil for the long way.
 local function choose_fast(prefix, now, scope, count)
   local ready = prefix .. 'ready:' .. scope .. ':4'
@@ -32,11 +21,11 @@ local function choose_fast(prefix, now, scope, count)
   if not first[1] then return end
   local key = prefix .. 'hot:' .. first[1]
   local raw = redis.call('GET', key)
-  local place = raw and #raw >= 168 and place_of(raw, now)
-  if not place or score_with(place, 0) ~= tonumber(first[2]) then return end
-  local state, left, limit, resets, day_from, hour_from, seq = charge_fast(raw, now, count, 1)
-  if not state or left < 1 then return end
+  if not raw then return end
+  local state, left, limit, resets, day_from, hour_from, seq, warming, daily, day_used, hourly, hour_used =
+    charge_fast(raw, now, count, 1)
+  if not state or left < 1 or score(warming, daily, day_used - count, hourly, hour_used - count) ~= tonumber(first[2]) then return end
   redis.call('SETRANGE', key, 8, state)
-  redis.call('ZADD', ready, score_with(place, count), first[1])
+  redis.call('ZADD', ready, score(warming, daily, day_used, hourly, hour_used), first[1])
   return answer_fast(raw, now, left, limit, resets, day_from, hour_from, seq)
 end

@@ -1,3 +1,14 @@
+-- What makes the place of an IP: { warming, daily, day_used, hourly, hour_used }; nil when its hour does not go on.
+local function place_of(raw, now)
+  local day_from, day_used, hour_from, hour_used, _, at, _, gate, held_until, from, to, daily, hourly =
+    struct.unpack('<ddddddddddddd', raw, 9)
+  if now < at or now >= to or day_from ~= from or now >= hour_from + 3600000 or gate == 0 or now < held_until then return end
+  return { gate == 1, daily, day_used, hourly, hour_used }
+end
+local function score_with(place, sends)
+  return score(place[1], place[2], place[3] + sends, place[4], place[5] + sends)
+end
+
 -- Takes of one send each, one after another: each falls to whoever is first in the order of choice at that moment. Each IP
 -- that granted any goes into `answers`: two doubles, its takes and the length of its record, and the record
 -- as it is now, from byte 8 on.

@@ -25,7 +25,7 @@ local function lowest(key, highest, most, scores)
   local found = world.call('ZRANGEBYSCORE', key, '-inf', highest, 'WITHSCORES', 'LIMIT', 0, most + count)
   local entries = {}
   for i = 1, #found, 2 do
-    if changed[found[i]] == nil then entries[#entries + 1] = { found[i], tonumber(found[i + 1]) } end
+    if changed[found[i]] == nil then entries[#entries + 1] = { found[i], tonumber(found[i + 1]) or math.huge } end
   end
   if count > 0 then
     for member, score in pairs(changed) do

@@ -2,7 +2,8 @@
 -- the rest of the arithmetic is not even loaded: a third of the time of the long way (counter.lua), which answers whatever
 -- is not as common and says what every step means. Both are held against src/warmup/counter.ts.
 -- `sends` in so many `takes`. Returns the new state of the record (bytes 8 to 63), what is left (of no limit infinity), the
--- limit that binds, when it begins anew, dayFrom, hourFrom and the seq of the last take; or nothing.
+-- limit that binds, when it begins anew, dayFrom, hourFrom and the seq of the last take, and what makes its place among
+-- others (score.lua): is it warming, the daily limit and what is used of it, the hourly cap and what is used of it; or nothing.
 local function charge_fast(raw, now, sends, takes)
   if #raw < 168 then return end
   local day_from, day_used, hour_from, hour_used, level, at, seq, gate, held_until, from, to, daily, hourly, burst =
@@ -25,7 +26,8 @@ local function charge_fast(raw, now, sends, takes)
   end
   if left < 0 then return end
   seq = seq + takes
-  return struct.pack('<ddddddd', day_from, day_used, hour_from, hour_used, level, now, seq), left, limit, resets, day_from, hour_from, seq
+  return struct.pack('<ddddddd', day_from, day_used, hour_from, hour_used, level, now, seq),
+    left, limit, resets, day_from, hour_from, seq, gate == 1, daily, day_used, hourly, hour_used
 end
 
 -- Where the text of a record begins: "id \n address \n hostname \n bind \n pools".

@@ -2,7 +2,8 @@
 -- KEYS[1] marks the slot                   warmline:{acct}:account
 -- ARGV[1] prefix of the account's keys     warmline:{acct}:
 -- ARGV[2] holder                           an id that no other lease has
--- ARGV[3] verb                             "take"; "join": only be counted among the holders; "end": be counted no more
+-- ARGV[3] verb                             "take"; "begin": a take in the holder's first second; "join": only be counted
+--                                          among the holders; "end": be counted no more
 -- ARGV[4] want                             most sends that are of use
 -- ARGV[5] least                            fewest that are, from one IP
 -- ARGV[6] waited                           ms since the holder was last given any, by its own clock (for fairness alone)
@@ -158,19 +159,24 @@ end
 
 -- Fair shares, as long as there is not plenty for everybody: what the holders drew in this hour and what is left, divided
 -- among those that are present. Who has had its share gets a single one again each PATIENCE_MS, so that nothing stays
--- unused because somebody else might have wanted it.
-local PLENTY, PATIENCE_MS = 64, 250
+-- unused because somebody else might have wanted it. Processes start one after the other: of little, one that has just begun
+-- gets as much as if it were one of EXPECTED, until the others had time to come.
+local PLENTY, PATIENCE_MS, EXPECTED = 64, 250, 10
 if dry and room < pays and (pays - room) * HOUR / per_hour <= FARTHEST_MS then
   wait = promise(room) - now
 elseif dry and pays > 1 then
   most = min(want, max(pays, floor(room / (2 * present))))
 elseif room >= least and room < PLENTY * present then
   count_holders()
-  if present > 1 then
-    local share = ceil((all_drawn + room) / present) - drawn
+  local begins = verb == 'begin'
+  local sharing = begins and max(present, EXPECTED) or present
+  if sharing > 1 then
+    local share = ceil((all_drawn + room) / sharing) - drawn
     if share >= least then
       most = min(want, max(least, floor(share / 2)))
-    elseif waited >= PATIENCE_MS then
+    elseif begins and drawn > 0 then
+      wait = PATIENCE_MS
+    elseif begins or waited >= PATIENCE_MS then
       most = least
     else
       wait = PATIENCE_MS - waited

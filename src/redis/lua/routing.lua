@@ -1,7 +1,6 @@
 -- Which IP of a pool? Two sorted sets for each scope (`all` or the id of a pool) and family (4 or 6), so that a choice
 -- costs the same among 1 and among 10 000 IPs. They are hints, checked against the hot record when an IP is picked:
---   warmline:{acct}:ready:<scope>:<family>  addresses that had room; score: warming IPs 0 + used/limit, active ones
---                                           2 + used/limit (without limits: 2 + used in the hour / 10^12)
+--   warmline:{acct}:ready:<scope>:<family>  addresses that had room, by their place in the order of choice (score.lua)
 --   warmline:{acct}:turn:<scope>:<family>   every address by the instant at which it has to be looked at again: the end
 --                                           of its hour, or when it will have room (exact); +inf when that is never
 -- Between two looks an IP is only used, so its true score is never lower than the one here; a refund and a publish, which
