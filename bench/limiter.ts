@@ -55,7 +55,11 @@ export const limiter: Part = {
       const limiters = await openLimiters(stage);
       closing(limiters.close);
       const [alone, together] = [limiters.alone(one.account), limiters.of(one.account)];
-      const [in16, in100, among] = [of16, of100, noPool].map(({ account }) => limiters.of(account));
+      const tenants = [one, of16, of100, noPool];
+      const choosing = {
+        alone: tenants.map((each) => limiters.alone(each.account)),
+        together: tenants.map((each) => limiters.of(each.account)),
+      };
       const peers = await openPeers(stage.url, addresses);
       closing(peers.close);
       const bottleneck = await openBottleneck(stage.url);
@@ -64,12 +68,16 @@ export const limiter: Part = {
       const at = (turn: number) => ({ ip: addresses[turn % MANY_IPS]! });
       const atFew = (turn: number) => ({ ip: few[turn % FEW_IPS]! });
       const first = { ip: addresses[0]! };
-      const choices = (inFlight: number) => [
-        contender('take from one IP', inFlight, () => together.take(first)),
-        contender('take from a pool of 16', inFlight, () => in16!.take({ pool: 'pool' })),
-        contender('take from a pool of 100', inFlight, () => in100!.take({ pool: 'pool' })),
-        contender('take from no pool', inFlight, () => among!.take({})),
-      ];
+      const choices = (inFlight: number, how: 'alone' | 'together') => {
+        const [ofOne, in16, in100, among] = choosing[how];
+        const words = how === 'alone' ? '' : ', shared';
+        return [
+          contender(`take from one IP${words}`, inFlight, () => ofOne!.take(first)),
+          contender(`take from a pool of 16${words}`, inFlight, () => in16!.take({ pool: 'pool' })),
+          contender(`take from a pool of 100${words}`, inFlight, () => in100!.take({ pool: 'pool' })),
+          contender(`take from no pool${words}`, inFlight, () => among!.take({})),
+        ];
+      };
       const beside = (inFlight: number) => [
         contender('N', inFlight, peers.noop),
         contender('R', inFlight, peers.flexible),
@@ -77,7 +85,7 @@ export const limiter: Part = {
       ];
       const groups: Contender[][] = [
         [...beside(1), contender('single take', 1, (turn) => alone.take(at(turn)))],
-        choices(1),
+        choices(1, 'alone'),
         [
           ...beside(64),
           contender('single take', 64, (turn) => alone.take(at(turn))),
@@ -85,7 +93,8 @@ export const limiter: Part = {
           { name: 'latency', run: (forMs) => timedLoop((turn) => together.take(at(turn)), 64, forMs) },
           { name: 'latency of N', run: (forMs) => timedLoop(peers.noop, 64, forMs) },
         ],
-        choices(64),
+        choices(64, 'alone'),
+        choices(64, 'together'),
         [
           ...beside(512),
           contender('coalesced, 1000 IPs', 512, (turn) => together.take(at(turn))),
@@ -134,14 +143,20 @@ export const limiter: Part = {
         ['take from no pool', `take from no pool among ${short(noPoolSize)} IPs`, 0.5],
       ] as const) {
         for (const inFlight of [1, 64]) {
-          add(
-            `${words}, ${inFlight} in flight`,
-            `${choice}, ${inFlight}`,
-            'of one IP',
-            `take from one IP, ${inFlight}`,
-            { wanted, stretch: 0.9 },
-          );
+          const figure = `${words}, ${inFlight} in flight`;
+          add(figure, `${choice}, ${inFlight}`, 'of one IP', `take from one IP, ${inFlight}`, {
+            wanted,
+            stretch: 0.9,
+          });
         }
+        // For information: callers that share a call write one record for all who want the same IP, and one for each of the
+        // IPs that a pool spreads them over.
+        add(
+          `${words}, shared, 64 in flight`,
+          `${choice}, shared, 64`,
+          'of one IP',
+          'take from one IP, shared, 64',
+        );
       }
 
       const bar = (label: string, name: string, inFlight: number, ours: boolean): Bar => ({
