@@ -77,6 +77,8 @@ const AHEAD_MS = 100;
 /** A lease begins small and grows by at most this factor from one call to the next. Of two, one is there while more come. */
 const [FIRST_SIZE, LEAST_SIZE, GROWTH] = [8, 2, 8];
 const DEFAULT_SIZE = 10_000;
+/** A lease is new for so long: others that share may not have begun yet. */
+const NEW_MS = 1_000;
 /** A denial is believed for at most so long: quota may come back before its time. */
 const MOST_PATIENCE_MS = 1_000;
 /** What callers give back late is gathered for so long, unless a call leaves anyway. */
@@ -193,6 +195,7 @@ export class SendLease implements Lease {
   #askAgainAtMs = 0;
   #denied = 0;
   #givenAtMs = performance.now();
+  readonly #newUntilMs = performance.now() + NEW_MS;
   /** The IP that was last seen without limits, and the chunk to go on with while Redis is out of reach. */
   #unlimited: LeasedIp | null = null;
   #uncounted: Chunk | null = null;
@@ -370,11 +373,14 @@ export class SendLease implements Lease {
   #takeWithCare(count: number): LeasedIp | null {
     checkCount(count);
     if (this.#closed) throw new Error('the lease is closed; open another one');
-    this.#dropEnded(performance.now());
-    const chunk = this.#spend(count);
-    if (chunk) return chunk;
-    const { least, most } = this.#missed;
-    this.#missed = { least: least === 0 ? count : Math.min(least, count), most: Math.max(most, count) };
+    if (this.#chunk !== EMPTY) {
+      this.#dropEnded(performance.now());
+      const chunk = this.#spend(count);
+      if (chunk) return chunk;
+    }
+    const missed = this.#missed;
+    if (missed.least === 0 || count < missed.least) missed.least = count;
+    if (count > missed.most) missed.most = count;
     this.#ask();
     if (this.#uncounted) return this.#uncounted;
     if (!this.#error) return null;
@@ -477,7 +483,7 @@ export class SendLease implements Lease {
       const waitedMs = sentAtMs - this.#givenAtMs;
       const reply = await this.#limiter.lease({
         holder: this.#holder,
-        verb,
+        verb: verb === 'take' && sentAtMs < this.#newUntilMs ? 'begin' : verb,
         want,
         least,
         waitedMs,

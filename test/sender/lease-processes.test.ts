@@ -40,9 +40,8 @@ async function startLeasers(urls: readonly string[], clock: 'test' | 'real'): Pr
   return all;
 }
 
-/** Opens a lease in each of them and lets them spend at once, when all are known to Redis. */
+/** Opens a lease in each of them and lets it spend at once. */
 async function lease(
-  fleet: Fleet,
   leasers: readonly Leaser[],
   request: LeaseOptions,
   { perTurn = 16, pauseMs = 1, paceMs = 0 }: Partial<Job> = {},
@@ -50,15 +49,8 @@ async function lease(
   for (const leaser of leasers) {
     leaser.file = join(folder, `${files++}`);
     const job: Job = { request: { size: SIZE, ...request }, file: leaser.file, perTurn, pauseMs, paceMs };
-    say(leaser, `open ${JSON.stringify(job)}`);
+    say(leaser, JSON.stringify(job));
   }
-  for (const { program } of leasers) expect(await program.line()).toBe('open');
-  const holders = async () => {
-    const [key] = await fleet.redis.keys(`*:leases:${request.ip ?? 'pool_*'}`);
-    return key ? fleet.redis.hlen(key) : 0;
-  };
-  await eventually('all are known', async () => (await holders()) >= leasers.length);
-  for (const leaser of leasers) say(leaser, 'spend');
 }
 
 function deliveredBy({ file }: Leaser): Map<string, number> {
@@ -142,7 +134,7 @@ describe('a day that all of them want to use up, while some are killed and conne
     const cap = CAP * ips.length;
     const urls = Array.from({ length: count }, (_, index) => (index % 2 ? proxy.url : fleet.server.url));
     const leasers = await startLeasers(urls, 'real');
-    await lease(fleet, leasers, request);
+    await lease(leasers, request);
 
     let cuts = 0;
     const cutOff = () => {
@@ -181,7 +173,7 @@ test('ten senders share the 50 sends of day 1: each gets its part, and all are u
     const leasers = await startLeasers(Array(10).fill(fleet.server.url), 'real');
     for (let run = 1; run <= 5; run += 1) {
       const ip = await fleet.warming({ plan: 'fourteen-day' });
-      await lease(fleet, leasers, { ip: ip.address });
+      await lease(leasers, { ip: ip.address });
       await eventually('all are delivered', () => delivered(leasers) === 50);
       await stop(leasers);
       expect((await counterOf(fleet, ip)).dayUsed).toBe(50);
@@ -202,7 +194,7 @@ test.each(['IP', 'pool'] as const)(
     try {
       const { ips, request } = await targetOf(fleet, what, () => fleet.warming());
       const leasers = await startLeasers(Array(4).fill(fleet.server.url), 'test');
-      await lease(fleet, leasers, request);
+      await lease(leasers, request);
       for (const perIp of [20, 40, 50]) {
         await eventually(`${perIp} of each IP`, () => delivered(leasers) === perIp * ips.length);
         await fleet.advance({ hours: 1 });
@@ -243,7 +235,7 @@ describe('eight processes in full swing', () => {
   test('keep to ceilings that change under way', async () => {
     const { ips, request } = await targetOf(fleet, 'pool', () => fleet.bring({ status: 'active' }));
     const [lowered, raised, reached] = ips as [DedicatedIp, DedicatedIp, DedicatedIp];
-    await lease(fleet, leasers, request, { pauseMs: 5, paceMs: 2 });
+    await lease(leasers, request, { pauseMs: 5, paceMs: 2 });
     await eventually('they are in full swing', () => ips.every((ip) => delivered(leasers, ip) > 200));
     const low = (await counterOf(fleet, lowered)).dayUsed + 1_000;
     await setCeiling(fleet.tenant, lowered.id, { perDay: low });
@@ -260,7 +252,7 @@ describe('eight processes in full swing', () => {
 
   test('stop within a second of a hold, and go on when it is over', async () => {
     const ip = await fleet.bring({ status: 'active' });
-    await lease(fleet, leasers, { ip: ip.address, size: 10_000 }, { perTurn: 4, pauseMs: 5, paceMs: 20 });
+    await lease(leasers, { ip: ip.address, size: 10_000 }, { perTurn: 4, pauseMs: 5, paceMs: 20 });
     await eventually('they are in full swing', () => delivered(leasers) > 1_000);
     await holdIp(fleet.tenant, ip.id, { sending: true, advance: false, because: 'stop', untilMs: null });
     const heldAtMs = Date.now();
@@ -277,7 +269,7 @@ describe('eight processes in full swing', () => {
     // And the machine may be slow to tell the time of a send.
     expect(lastMs - heldAtMs).toBeLessThanOrEqual(1_000 + 100);
 
-    await lease(fleet, leasers, { ip: ip.address });
+    await lease(leasers, { ip: ip.address });
     await resumeIp(fleet.tenant, ip.id);
     await eventually('all of them send again', () => leasers.every((one) => delivered([one]) > 0));
     await stop(leasers);

@@ -17,7 +17,11 @@ import { eventually } from '../support/processes.ts';
 const VALID_MS = 1_000;
 /** 10 000 sends a second flow in, and never more than 1 000 lie there. */
 const DRIPPING = { plan: 'roomy+dripping', burst: 1_000 };
-const book = bookOf(table('roomy', 'daily', [1_000_000_000]), table('dripping', 'hourly', [36_000_000]));
+const book = bookOf(
+  table('roomy', 'daily', [1_000_000_000]),
+  table('dripping', 'hourly', [36_000_000]),
+  table('hundred', 'hourly', [100]),
+);
 
 const counter = async ({ limiter }: House, { address, id }: DedicatedIp) =>
   (await limiter.look(address, id)).counter!;
@@ -56,7 +60,7 @@ describe('on a test clock', () => {
   let fleet: Fleet;
   let sender: Sender;
   beforeAll(async () => {
-    fleet = await startFleet();
+    fleet = await startFleet({ book });
     sender = await fleet.sender();
   });
   afterAll(() => fleet.stop());
@@ -119,7 +123,7 @@ describe('on a test clock', () => {
   });
 
   test('after the edge of the hour it goes back to the day, and after that of the day to nothing', async () => {
-    const ip = await fleet.warming();
+    const ip = await fleet.warming({ plan: 'roomy+dripping' });
     const lease = sender.lease({ ip: ip.address });
     await lease.take();
     const taken = await usedToday(fleet, ip);
@@ -348,7 +352,7 @@ describe('on a test clock', () => {
   });
 
   test('before the clock moves, what is held goes back to its hour and its day, and is spent no more', async () => {
-    const ip = await fleet.warming();
+    const ip = await fleet.warming({ plan: 'roomy+hundred' });
     const lease = sender.lease({ ip: ip.address });
     const idle = sender.lease({ ip: ip.address });
     const startMs = await fleet.now();
@@ -359,7 +363,7 @@ describe('on a test clock', () => {
     const afterAnHour = await fleet.limiter.look(ip.address, ip.id);
     expect(afterAnHour.counter!.state.dayUsed).toBe(1);
     await lease.take();
-    const waiting = lease.take(20);
+    const waiting = lease.take(100);
     await fleet.advance({ days: 1, hours: -1 });
     expect((await waiting).ip).toBe(ip.address);
     await lease.close();
@@ -370,7 +374,7 @@ describe('on a test clock', () => {
       { fromMs: startMs, sends: 1 },
       { fromMs: startMs + HOUR_MS, sends: 1 },
     ]);
-    expect(after!.state.dayUsed).toBe(20);
+    expect(after!.state.dayUsed).toBe(100);
   });
 
   test('a sender that does not answer holds up the clock for a second, and not longer', async () => {
@@ -402,9 +406,8 @@ describe('on a test clock', () => {
     expect(await fleet.redis.exists(leases(ip.address))).toBe(0);
 
     // What was given back is remembered for the day.
-    const lease = sender.lease({ ip: ip.address });
-    await lease.take();
-    await lease.close();
+    const { parts } = (await fleet.limiter.lease({ ...call, holder: 'short', verb: 'take' }))!.verdict!;
+    await fleet.limiter.lease({ ...call, holder: 'short', verb: 'end', returns: parts });
     expect(await fleet.redis.hlen(returned(ip.id))).toBe(1);
     await fleet.setClock((await fleet.now()) + DAY_MS);
     await fleet.limiter.take({ ip: ip.address });
