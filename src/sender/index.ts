@@ -15,7 +15,7 @@ import { createLimiter, type RefundRequest, type TakeRequest } from '../redis/li
 import { createScripts } from '../redis/scripts.ts';
 import { WarmlineError } from '../warmup/errors.ts';
 import { type ClockMoves, followClock } from './clock-moves.ts';
-import { type Lease, LeaseClock, type LeaseOptions, SendLease } from './lease.ts';
+import { type Lease, type LeaseOptions, SendLease, Turn } from './lease.ts';
 
 export type { BecauseCode, Grant, TakeAnswer } from '../redis/answer.ts';
 export type { RefundRequest, TakeRequest } from '../redis/limiter.ts';
@@ -87,7 +87,7 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
       },
     });
     const leases = new Set<SendLease>();
-    const turn = new LeaseClock();
+    const turn = new Turn();
     let moves: ClockMoves | null = null;
 
     return {
