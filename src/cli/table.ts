@@ -2,6 +2,10 @@
 import { styleText } from 'node:util';
 import Table from 'cli-table3';
 
+import { grouped } from '../warmup/words.ts';
+
+export { counted, grouped, lasting } from '../warmup/words.ts';
+
 export type Column<Row> = { head: string; right?: boolean; cell: (row: Row) => string };
 
 type Colour = 'bold' | 'dim' | 'green' | 'yellow' | 'red';
@@ -50,32 +54,10 @@ export const plain = (text: string) => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/
 export const shorten = (text: string, most = 40) =>
   text.length <= most ? text : `${text.slice(0, most - 1)}…`;
 
-export const grouped = (value: number) => String(value).replace(/\B(?=(\d{3})+$)/g, ',');
 /** `-1` is unlimited on the wire. */
 export const limit = (value: number) => (value === -1 ? 'unlimited' : grouped(value));
-/** `1 IP`, `2 IPs` */
-export const counted = (count: number, one: string, many = `${one}s`) =>
-  `${grouped(count)} ${count === 1 ? one : many}`;
 /** To the minute: `2026-01-10 10:00 UTC`. */
 export const time = (iso: string | null) =>
   iso === null ? '' : `${new Date(iso).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
-/** How long from now, in its two largest units: `1 h 30 min`. */
-export function lasting(ms: number): string {
-  const seconds = Math.ceil(ms / 1000);
-  const units = [
-    [Math.floor(seconds / 86_400), 'd'],
-    [Math.floor(seconds / 3600) % 24, 'h'],
-    [Math.floor(seconds / 60) % 60, 'min'],
-    [seconds % 60, 's'],
-  ] as const;
-  const first = units.findIndex(([count]) => count > 0);
-  if (first === -1) return '0 s';
-  return units
-    .slice(first, first + 2)
-    .filter(([count]) => count > 0)
-    .map(([count, unit]) => `${count} ${unit}`)
-    .join(' ');
-}
-
 export const say = (text: string) => void process.stdout.write(`${text}\n`);
 export const sayJson = (value: unknown) => say(JSON.stringify(value, null, 2));

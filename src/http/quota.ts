@@ -158,7 +158,7 @@ function signed(answer: TakeAnswer, sign: (receipt: string) => string): TakeAnsw
   return answer;
 }
 
-function onTheWire(answer: TakeAnswer): z.output<typeof TakeAnswerShape> {
+export function onTheWire(answer: TakeAnswer): z.output<typeof TakeAnswerShape> {
   const { because } = answer;
   if (because?.until) because.until = because.until.replace('.000Z', 'Z');
   // `unreachable` is a word of senders for themselves: whoever answers here has reached Redis.

@@ -19,6 +19,8 @@ import { registerChanges } from './changes.ts';
 import { createContext } from './context.ts';
 import { registerDocs } from './docs.ts';
 import { answerErrors, answerNotFound, answerTo, refuseBadHttp, send } from './errors.ts';
+import { registerExplain } from './explain.ts';
+import { registerForecast } from './forecast.ts';
 import { checkReady, type Readiness, registerHealth } from './health.ts';
 import { prepareRepeatable, rememberAnswers } from './idempotency.ts';
 import { registerInventory } from './inventory.ts';
@@ -109,6 +111,8 @@ export async function createApi({
     registerDocs(rooms, routes);
     registerHealth(rooms, ready, workerIsRunning);
     registerQuotas(rooms, context);
+    registerExplain(rooms, context);
+    registerForecast(rooms, context);
     registerTestClock(rooms, context);
     registerInventory(rooms, context);
     registerAccounts(rooms, context);

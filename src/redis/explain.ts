@@ -6,7 +6,16 @@ import { type AccountRef, accountKeys } from './keys.ts';
 import type { Scripts } from './scripts.ts';
 
 /** The numbers of what binds, as the scripts write them. */
-const BINDS: readonly (Binding | null)[] = [null, 'status', 'hold', 'day', 'hour', 'burst', 'ceiling', 'count'];
+const BINDS: readonly (Binding | null)[] = [
+  null,
+  'status',
+  'hold',
+  'day',
+  'hour',
+  'burst',
+  'ceiling',
+  'count',
+];
 const ROW_BYTES = 22 * 8;
 
 export type ExplainCall = {
