@@ -123,7 +123,8 @@ function randomSecret(): string {
 
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
-const hashOf = (key: string) => createHash('sha256').update(key).digest('hex');
+/** What is kept of a key, and what a session of the dashboard is tied to. */
+export const hashOf = (key: string) => createHash('sha256').update(key).digest('hex');
 
 async function keepApiKey(engine: Engine, key: string, record: Omit<ApiKey, 'place'>): Promise<ApiKey> {
   const [outcome, kept] = (await engine.scripts.run('key-create', [
@@ -160,11 +161,13 @@ export async function replaceEnvironmentKey(engine: Engine, key: string): Promis
 }
 
 /** Whose key is it, and what may it do? `null` for one that nobody has, that has expired, or that outlived its account. */
-export async function verifyApiKey(
+export const verifyApiKey = (engine: Engine, key: string) => verifyKeyHash(engine, hashOf(key));
+
+export async function verifyKeyHash(
   engine: Engine,
-  key: string,
+  hash: string,
 ): Promise<{ account: Account; apiKey: ApiKey } | null> {
-  const raw = await engine.scripts.redis.hget(keys.apiKeys, hashOf(key));
+  const raw = await engine.scripts.redis.hget(keys.apiKeys, hash);
   const apiKey = raw ? readKey(raw) : null;
   if (!apiKey) return null;
   const [account, nowMs] = await Promise.all([

@@ -22,6 +22,7 @@ export type AddressPage = {
 /**
  * One page in ascending order.
  * @param after the page begins behind this address @param before or it ends before this one; neither need be there
+ * @param within only addresses from the first to the last of these @param warmingOnly only IPs that warm up
  */
 export async function pageByAddress(
   tenant: Tenant,
@@ -29,27 +30,38 @@ export async function pageByAddress(
     limit,
     after = null,
     before = null,
+    within = null,
+    warmingOnly = false,
     wanted = () => true,
   }: {
     limit: number;
     after?: string | null;
     before?: string | null;
+    within?: readonly [first: string, last: string] | null;
+    warmingOnly?: boolean;
     wanted?: (ip: DedicatedIp) => boolean;
   },
 ): Promise<AddressPage> {
-  const list = tenant.keys.byAddress;
+  const list = warmingOnly ? tenant.keys.warming : tenant.keys.byAddress;
   const isForward = before === null;
+  // ';' is the character behind ':', which ends the address in a member.
+  const [lowest, highest] = within
+    ? [`[${sortableAddress(within[0])}`, `(${sortableAddress(within[1])};`]
+    : ['-', '+'];
   const most = Math.max(limit, MOST_LOOKED_AT);
   const found: { ip: DedicatedIp; member: string }[] = [];
-  // ';' is the character behind ':', which ends the address in a member.
   let from =
-    before !== null ? `(${sortableAddress(before)}:` : after === null ? '-' : `[${sortableAddress(after)};`;
+    before !== null
+      ? `(${sortableAddress(before)}:`
+      : after === null
+        ? lowest
+        : `[${sortableAddress(after)};`;
   let last: string | null = null;
   let hasMore = false;
   for (let looked = 0; !hasMore; ) {
     // One more than fits: it tells whether this page is the last.
     const asked = Math.min(BATCH, most - looked, limit - found.length) + 1;
-    const members = await range(tenant, list, from, asked, isForward);
+    const members = await range(tenant, list, { from, to: isForward ? highest : lowest }, asked, isForward);
     const ips = new Map((await loadIps(tenant, members.map(idIn))).map((ip) => [ip.id, ip]));
     for (const member of members) {
       hasMore = found.length === limit || looked === most;
@@ -64,7 +76,9 @@ export async function pageByAddress(
   }
   const further = hasMore && last ? addressIn(last) : null;
   const [first] = found;
-  const back = first && (await hasAny(tenant, list, first.member, !isForward)) ? first.ip.address : null;
+  const behind = { from: `(${first?.member}`, to: isForward ? lowest : highest };
+  const hasBack = first && (await range(tenant, list, behind, 1, !isForward)).length > 0;
+  const back = hasBack ? first.ip.address : null;
   const ips = found.map(({ ip }) => ip);
   return isForward
     ? { ips, afterKey: further, beforeKey: back }
@@ -74,13 +88,16 @@ export async function pageByAddress(
 const idIn = (member: string) => member.slice(member.indexOf(':') + 1);
 const addressIn = (member: string) => addressOfSortable(member.slice(0, member.indexOf(':')));
 
-const range = ({ engine }: Tenant, list: string, from: string, count: number, isForward: boolean) =>
+const range = (
+  { engine }: Tenant,
+  list: string,
+  { from, to }: { from: string; to: string },
+  count: number,
+  isForward: boolean,
+) =>
   isForward
-    ? engine.scripts.redis.zrangebylex(list, from, '+', 'LIMIT', 0, count)
-    : engine.scripts.redis.zrevrangebylex(list, from === '-' ? '+' : from, '-', 'LIMIT', 0, count);
-
-const hasAny = async (tenant: Tenant, list: string, behind: string, isForward: boolean) =>
-  (await range(tenant, list, `(${behind}`, 1, isForward)).length > 0;
+    ? engine.scripts.redis.zrangebylex(list, from, to, 'LIMIT', 0, count)
+    : engine.scripts.redis.zrevrangebylex(list, from, to, 'LIMIT', 0, count);
 
 /** By rank, for clients that count instead of giving a cursor. */
 export async function ipsByRank(
@@ -106,7 +123,7 @@ export const eachByAddress = (tenant: Tenant) => eachOf(tenant, tenant.keys.byAd
 
 async function* eachOf(tenant: Tenant, list: string): AsyncGenerator<DedicatedIp> {
   for (let from = '-'; ; ) {
-    const members = await range(tenant, list, from, BATCH, true);
+    const members = await range(tenant, list, { from, to: '+' }, BATCH, true);
     yield* await loadIps(tenant, members.map(idIn));
     if (members.length < BATCH) return;
     from = `(${members.at(-1)}`;
@@ -129,3 +146,17 @@ export async function ipsOfAddresses(
 }
 
 const isOnAccount = ({ status }: DedicatedIp) => status !== 'cooldown' && status !== 'released';
+
+/** How many IPs there are, by what the indexes tell without looking at any: all that are not released. */
+export async function countIps({
+  engine,
+  keys,
+}: Tenant): Promise<{ all: number; warming: number; cooldown: number }> {
+  const { redis } = engine.scripts;
+  const [all, onAccount, warming] = await Promise.all([
+    redis.zcard(keys.ips),
+    redis.zcard(keys.byAddress),
+    redis.zcard(keys.warming),
+  ]);
+  return { all, warming, cooldown: Math.max(0, all - onAccount) };
+}

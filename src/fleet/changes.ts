@@ -48,6 +48,21 @@ export async function readChanges(
   }
 }
 
+/** The last changes, newest first. @param before the id of a change; those before it come. `null`: from the newest */
+export async function latestChanges(
+  tenant: Tenant,
+  { before, limit }: { before: string | null; limit: number },
+): Promise<{ changes: KeptChange[]; next: string | null }> {
+  const { redis } = tenant.engine.scripts;
+  const from = before === null ? '+' : `(${before}`;
+  // One more than fits: it tells whether there are older ones.
+  const entries = await redis.xrevrange(tenant.keys.changes, from, '-', 'COUNT', limit + 1);
+  const changes = entries
+    .slice(0, limit)
+    .map(([id, [, text]]) => ({ ...(JSON.parse(text!) as Omit<KeptChange, 'id'>), id }));
+  return { changes, next: entries.length > limit ? changes.at(-1)!.id : null };
+}
+
 /** Were changes dropped that whoever asks has not seen? The stream keeps about as many as `save.ts` says. */
 async function hasGap(
   { engine, keys }: Tenant,

@@ -6,10 +6,13 @@ import { createLimiter, type Limiter } from '../redis/limiter.ts';
 import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import type { Counted } from '../wire/v1.ts';
 import { actorOf, type Caller } from './auth.ts';
+import { createDemand, type Demand } from './demand.ts';
 import { createReceipts, type Receipts } from './receipts.ts';
 
 export type Context = {
   readonly engine: Engine;
+  /** What the takes that came here wanted, for people who look. */
+  readonly demand: Demand;
   /** Signs the receipts of an account, and knows its own again. */
   receiptsOf(accountId: string): Receipts;
   /** The account of the key. @throws when the route forgot to ask for a key */
@@ -51,6 +54,7 @@ export function createContext(engine: Engine, receiptSecret: string): Context {
 
   return {
     engine,
+    demand: createDemand(),
     receiptsOf: createReceipts(receiptSecret),
     callerOf,
     tenantOf: (request) => tenantFor(request, callerOf(request).account),

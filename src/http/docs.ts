@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { Html, html, type Piece } from './html.ts';
 import { type ApiDocument, describeApi, type ListedRoute, type Operation } from './openapi.ts';
 
 const PAGE = {
@@ -28,34 +29,6 @@ export function registerDocs(app: FastifyInstance, routes: readonly ListedRoute[
       .send(page);
   });
 }
-
-// ---- escaped by default: what is put into a template is text, unless it came out of one
-
-class Html {
-  readonly text: string;
-  constructor(text: string) {
-    this.text = text;
-  }
-}
-type Piece = Html | string | number | false | null | undefined | readonly Piece[];
-
-const ESCAPES: Record<string, string> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-function textOf(piece: Piece): string {
-  if (piece === false || piece === null || piece === undefined) return '';
-  if (piece instanceof Html) return piece.text;
-  if (Array.isArray(piece)) return piece.map(textOf).join('');
-  return String(piece).replace(/[&<>"']/g, (char) => ESCAPES[char]!);
-}
-
-const html = (strings: TemplateStringsArray, ...pieces: Piece[]) =>
-  new Html(strings.reduce((made, string, index) => made + textOf(pieces[index - 1]) + string));
 
 /** What stands between backquotes in a sentence is code. */
 const prose = (sentence: unknown): Piece =>

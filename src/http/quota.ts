@@ -63,7 +63,7 @@ const PEEK_POOL: RouteDocs = {
 /** Asked before every send, so they are registered where no more is done for a request than must be. */
 export function registerTakes(
   app: FastifyInstance,
-  { engine, receiptsOf, callerOf, limiterOf }: Context,
+  { engine, demand, receiptsOf, callerOf, limiterOf }: Context,
   log: Logger,
 ): void {
   const sends = { scope: 'send', quiet: true } as const;
@@ -82,11 +82,18 @@ export function registerTakes(
       const { account } = callerOf(request);
       const limiter = limiterOf(account);
       const { sign } = receiptsOf(account.id);
-      if (!Array.isArray(asked)) return limiter.take(asked).then((answer) => onTheWire(signed(answer, sign)));
+      if (!Array.isArray(asked)) {
+        return limiter.take(asked).then((answer) => {
+          demand.note(account.id, asked, answer);
+          return onTheWire(signed(answer, sign));
+        });
+      }
       return takeAll(limiter, asked).then((answers) => ({
-        answers: answers.map((answer) =>
-          answer instanceof Error ? refusalOf(answer, request) : onTheWire(signed(answer, sign)),
-        ),
+        answers: answers.map((answer, index) => {
+          if (answer instanceof Error) return refusalOf(answer, request);
+          demand.note(account.id, asked[index]!, answer);
+          return onTheWire(signed(answer, sign));
+        }),
       }));
     },
   );

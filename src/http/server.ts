@@ -17,6 +17,7 @@ import { registerAccounts } from './accounts.ts';
 import { createDoor } from './auth.ts';
 import { registerChanges } from './changes.ts';
 import { createContext } from './context.ts';
+import { registerDashboard } from './dashboard/register.ts';
 import { registerDocs } from './docs.ts';
 import { answerErrors, answerNotFound, answerTo, refuseBadHttp, send } from './errors.ts';
 import { registerExplain } from './explain.ts';
@@ -81,6 +82,13 @@ export async function createApi({
     },
   });
 
+  const context = createContext(engine, await receiptSecret(engine));
+  // Before the routes are listed and the door is made: its pages are no part of the API, and people sign in.
+  await app.register(async (pages) => {
+    logAnswers(pages, log);
+    await registerDashboard(pages, context, log);
+  });
+
   const routes = collectRoutes(app);
   const door = createDoor(app, engine, clock);
   prepareRepeatable(app);
@@ -91,7 +99,6 @@ export async function createApi({
   readJson(app);
   answerErrors(app, engine, log);
 
-  const context = createContext(engine, await receiptSecret(engine));
   await app.register(async (hot) => {
     door.admit(hot, 'send');
     if (log.isLevelEnabled('debug')) logAnswers(hot, log);

@@ -1,0 +1,259 @@
+/** `/`: every IP of the account, a page at a time, found by address, status, pool or label. */
+import type { FastifyRequest } from 'fastify';
+import ipaddr from 'ipaddr.js';
+import { countIps, pageByAddress } from '../../fleet/by-address.ts';
+import { findIpId, loadIp, loadIps } from '../../fleet/change.ts';
+import type { Tenant } from '../../fleet/engine.ts';
+import { createIp } from '../../fleet/inventory.ts';
+import { pageOfIps } from '../../fleet/ips.ts';
+import type { Pool } from '../../fleet/pool.ts';
+import { allPools, getPool, membersOf } from '../../fleet/pools.ts';
+import { canonicalAddress } from '../../warmup/address.ts';
+import type { DedicatedIp } from '../../warmup/dedicated-ip.ts';
+import { WarmlineError } from '../../warmup/errors.ts';
+import { STATUSES, type Status } from '../../warmup/lifecycle.ts';
+import { labelWanted } from '../../wire/v1.ts';
+import { cursorAfter, readCursor } from '../cursor.ts';
+import { type Html, html, type Piece } from '../html.ts';
+import { confirmation, select, textField } from './layout.ts';
+import type { Pages } from './register.ts';
+import { ROW_HEAD, rowOf, viewsOf } from './view.ts';
+import { counted, grouped, percent } from './words.ts';
+
+const PER_PAGE = 50;
+
+type Query = { q: string; status: string; pool: string; after: string; before: string };
+
+export function registerFleet({ app, context, sessionOf, show, fieldsOf }: Pages): void {
+  const { demand } = context;
+
+  app.get('/', async (request, reply) => {
+    const session = sessionOf(request);
+    const { tenant } = session;
+    const query = queryOf(request);
+    const [found, counts, pools] = await Promise.all([
+      find(tenant, query),
+      countIps(tenant),
+      allPools(tenant),
+    ]);
+    const views = await viewsOf(context, tenant, found.ips);
+    const nameOf = new Map(pools.map(({ id, name }) => [id, name]));
+    const isFiltered = query.q !== '' || query.status !== '' || query.pool !== '';
+    const wanted = demand.wantedOf(tenant.account.id);
+    const others = counts.all - counts.warming - counts.cooldown;
+    return show(request, reply, {
+      title: 'Fleet',
+      at: '/',
+      scripts: ['live.js'],
+      body: html`<div class="head"><h1>Fleet</h1>${session.may('write') && html`<a class="button main" href="/ips/new">Request an IP</a>`}</div>
+<dl class="figures">
+<div><dt>IPs</dt><dd>${grouped(counts.all)}</dd></div>
+<div><dt>warming</dt><dd>${grouped(counts.warming)}</dd></div>
+<div><dt>active or not started</dt><dd>${grouped(others)}</dd></div>
+<div><dt>in cooldown</dt><dd>${grouped(counts.cooldown)}</dd></div>
+${demandFigures(wanted)}
+</dl>
+<form class="filters" method="get" action="/" role="search" aria-label="Find IPs">
+${textField('q', 'Address, range, id or label', { value: query.q, type: 'search', placeholder: '203.0.113.' })}
+${select('status', 'Status', [['', 'any'], ...STATUSES.filter((one) => one !== 'released').map((one) => [one, one] as const)], query.status)}
+${select('pool', 'Pool', [['', 'any'], ...pools.map(({ id, name }) => [id, name] as const)], query.pool)}
+<p class="buttons"><button>Find</button>${isFiltered && html` <a class="button" href="/">Show all</a>`}</p>
+</form>
+${found.note && html`<p class="note">${found.note}</p>`}
+${
+  views.length === 0
+    ? empty(counts.all > 0, isFiltered, session.may('write'))
+    : html`<p class="live" data-live hidden role="status"></p>
+<div class="wide" role="region" aria-label="IPs" tabindex="0"><table class="rows">${ROW_HEAD}<tbody>
+${views.map((view) => rowOf(view, poolNames(view.ip, nameOf)))}</tbody></table></div>`
+}
+${pager(query, found)}`,
+    });
+  });
+
+  app.get('/ips/new', async (request, reply) => {
+    const session = sessionOf(request);
+    return show(request, reply, {
+      title: 'Request an IP',
+      at: '/',
+      body: confirmation({
+        session,
+        action: '/ips/new',
+        title: 'Request an IP',
+        happens: [
+          'The address that was free longest is taken from the inventory and becomes this account’s own.',
+          'It joins the default pool, if there is one with room.',
+          'It sends nothing until its warm-up is started.',
+        ],
+        button: 'Request it',
+        back: '/',
+      }),
+    });
+  });
+
+  app.post('/ips/new', async (request, reply) => {
+    fieldsOf(request);
+    const ip = await createIp(sessionOf(request).tenant);
+    return reply.redirect(`/ips/${ip.id}?did=created`, 303);
+  });
+}
+
+/** What this process knows of demand. Nothing is shown before the first take came by. */
+export function demandFigures({ wanted, granted }: { wanted: number; granted: number }): Piece {
+  if (wanted === 0) return null;
+  return html`<div><dt>wanted over HTTP, last two hours</dt><dd>${grouped(wanted)}</dd></div>
+<div><dt>of it granted</dt><dd>${grouped(granted)}</dd></div>
+<div><dt>of it held</dt><dd${granted < wanted && html` class="bad"`}>${grouped(wanted - granted)} (${percent((wanted - granted) / wanted)})</dd></div>`;
+}
+
+export const poolNames = (ip: DedicatedIp, names: ReadonlyMap<string, string>) =>
+  ip.pools.map((id) => names.get(id) ?? id).join(', ');
+
+function queryOf(request: FastifyRequest): Query {
+  const given = request.query as Record<string, unknown>;
+  const text = (name: string) =>
+    typeof given[name] === 'string' ? (given[name] as string).trim().slice(0, 300) : '';
+  return {
+    q: text('q'),
+    status: text('status'),
+    pool: text('pool'),
+    after: text('after'),
+    before: text('before'),
+  };
+}
+
+type Found = { ips: DedicatedIp[]; after: string | null; before: string | null; note?: string };
+
+async function find(tenant: Tenant, { q, status, pool, after, before }: Query): Promise<Found> {
+  const isStatus = (value: string): value is Status => (STATUSES as readonly string[]).includes(value);
+  const what = searchOf(q);
+  const fits = (ip: DedicatedIp) =>
+    (!isStatus(status) || ip.status === status) && what.fits(ip) && (pool === '' || ip.pools.includes(pool));
+
+  if (what.one !== null) {
+    const ip = await oneNamed(tenant, what.one);
+    return { ips: ip && fits(ip) ? [ip] : [], after: null, before: null };
+  }
+  // A pool has few IPs.
+  if (pool !== '') {
+    const one = await poolOrNone(tenant, pool);
+    const ips = one ? await loadIps(tenant, await membersOf(tenant, one.id)) : [];
+    return { ips: ips.filter(fits), after: null, before: null };
+  }
+  // Those in cooldown have left the list by address; they are found by their creation.
+  if (status === 'cooldown') {
+    const page = await pageOfIps(tenant, {
+      limit: PER_PAGE,
+      after: after === '' ? null : readCursor(after),
+      wanted: (ip) => fits(ip) && (what.within === null || isWithin(ip.address, what.within)),
+    });
+    return {
+      ips: page.ips,
+      after: page.next && cursorAfter(page.next.atMs, page.next.id),
+      before: null,
+      ...shortNote(page.ips, page.next !== null),
+    };
+  }
+  const page = await pageByAddress(tenant, {
+    limit: PER_PAGE,
+    after: after === '' ? null : canonicalAddress(after, 'after'),
+    before: before === '' ? null : canonicalAddress(before, 'before'),
+    within: what.within,
+    warmingOnly: status === 'warming',
+    wanted: fits,
+  });
+  return {
+    ips: page.ips,
+    after: page.afterKey,
+    before: page.beforeKey,
+    ...shortNote(page.ips, page.afterKey !== null),
+  };
+}
+
+const shortNote = (ips: readonly DedicatedIp[], hasMore: boolean) =>
+  hasMore && ips.length < PER_PAGE
+    ? {
+        note: `Among the 1,000 IPs that were looked at, ${ips.length === 0 ? 'none fits' : `${counted(ips.length, 'IP')} fit`}. There are more: go on.`,
+      }
+    : {};
+
+async function oneNamed(tenant: Tenant, named: string): Promise<DedicatedIp | null> {
+  try {
+    return await loadIp(tenant, await findIpId(tenant, named));
+  } catch (error) {
+    if (error instanceof WarmlineError && error.code === 'not_found') return null;
+    throw error;
+  }
+}
+
+async function poolOrNone(tenant: Tenant, pool: string): Promise<Pool | null> {
+  try {
+    return await getPool(tenant, pool);
+  } catch (error) {
+    if (error instanceof WarmlineError && error.code === 'not_found') return null;
+    throw error;
+  }
+}
+
+type Search = {
+  /** One IP, by id or address. */
+  one: string | null;
+  /** From the first to the last of these addresses. */
+  within: [string, string] | null;
+  fits(ip: DedicatedIp): boolean;
+};
+
+const any = () => true;
+
+/** `203.0.113.7`, `ip_...`, `203.0.113.`, `203.0.113.0/28`, `team:billing`. */
+export function searchOf(q: string): Search {
+  if (q === '') return { one: null, within: null, fits: any };
+  if (/^ip_[0-9a-z]{1,64}$/.test(q)) return { one: q, within: null, fits: any };
+  if (ipaddr.isValidCIDR(q)) {
+    const family = q.includes(':') ? ipaddr.IPv6 : ipaddr.IPv4;
+    const last =
+      family === ipaddr.IPv4
+        ? ipaddr.IPv4.broadcastAddressFromCIDR(q)
+        : ipaddr.IPv6.broadcastAddressFromCIDR(q);
+    return { one: null, within: [family.networkAddressFromCIDR(q).toString(), last.toString()], fits: any };
+  }
+  const octets = /^(\d{1,3}(?:\.\d{1,3}){0,2})\.?$/.exec(q)?.[1]?.split('.').map(Number);
+  if (octets?.every((one) => one <= 255)) {
+    const padded = (filler: number) => [...octets, filler, filler, filler].slice(0, 4).join('.');
+    return { one: null, within: [padded(0), padded(255)], fits: any };
+  }
+  if (ipaddr.isValid(q)) return { one: canonicalAddress(q, 'q'), within: null, fits: any };
+  const hasLabel = labelWanted(q);
+  return { one: null, within: null, fits: ({ labels, hostname }) => hasLabel(labels) || hostname === q };
+}
+
+function isWithin(address: string, [first, last]: readonly [string, string]): boolean {
+  const [a, from, to] = [address, first, last].map((one) => ipaddr.parse(one).toByteArray());
+  if (a!.length !== from!.length) return false;
+  const compare = (x: number[], y: number[]) => Buffer.compare(Buffer.from(x), Buffer.from(y));
+  return compare(a!, from!) >= 0 && compare(a!, to!) <= 0;
+}
+
+function pager(query: Query, { after, before }: Found): Piece {
+  const link = (name: 'after' | 'before', value: string) => {
+    const { q, status, pool } = query;
+    const params = Object.entries({ q, status, pool, [name]: value }).filter(([, one]) => one !== '');
+    return `/?${new URLSearchParams(params)}`;
+  };
+  if (after === null && before === null) return null;
+  return html`<nav class="pager" aria-label="Pages of the list">
+${before !== null && html`<a class="button" rel="prev" href="${link('before', before)}">Before</a>`}
+${after !== null && html`<a class="button" rel="next" href="${link('after', after)}">Next</a>`}
+</nav>`;
+}
+
+function empty(hasIps: boolean, isFiltered: boolean, mayWrite: boolean): Html {
+  if (isFiltered) {
+    return html`<div class="card empty"><h2>No IP fits</h2><p>An address is found by its beginning (<code>203.0.113.</code>), by a range (<code>203.0.113.0/28</code>), or whole; an IP also by its id or a label (<code>team:billing</code>).</p></div>`;
+  }
+  if (hasIps)
+    return html`<div class="card empty"><h2>Nothing on this page</h2><p><a href="/">Begin from the first IP</a>.</p></div>`;
+  return html`<div class="card empty"><h2>No IP yet</h2>
+<p>IPs come from the inventory of the operator: <code>warmline inventory add 203.0.113.0/28</code> puts addresses there.</p>
+${mayWrite ? html`<p class="buttons"><a class="button main" href="/ips/new">Request an IP</a></p>` : html`<p>Whoever has a key with the scope <code>write</code> can request one.</p>`}</div>`;
+}
