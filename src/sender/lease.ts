@@ -22,7 +22,7 @@ export type LeaseOptions = {
   size?: number;
   /**
    * `call` reads the clock for each take, which is nearly all that it costs. `turn` reads it once in each turn of the event
-   * loop and every 64 sends: what is held may then be spent past its second by that much, and no more.
+   * loop and every 256 sends: what is held may then be spent past its second by that much, and no more.
    * @default "call"
    */
   clock?: 'call' | 'turn';
@@ -115,14 +115,26 @@ class Chunk implements LeasedIp {
   }
 }
 
-/** So many sends of a chunk may follow one look at the clock, in the turn of the event loop in which it was. */
-const SENDS_PER_LOOK = 64;
+/** One reading of the clock is good for so many looks, and a look for so many sends, in the same turn of the event loop. */
+const [LOOKS_PER_READING, SENDS_PER_LOOK] = [16, 16];
 
-/** Ends the freedom of chunks with the turn of the event loop; shared by the leases of a sender. */
+/** The clock of a turn of the event loop, shared by the leases of a sender. */
 export class Turn {
+  #nowMs = 0;
+  #looks = 0;
   #chunks: Chunk[] = [];
 
-  /** The clock was just looked at. */
+  read(): number {
+    if (this.#looks > 0) {
+      this.#looks -= 1;
+      return this.#nowMs;
+    }
+    this.#looks = LOOKS_PER_READING - 1;
+    this.#nowMs = performance.now();
+    return this.#nowMs;
+  }
+
+  /** A look at the clock was good for this chunk: the next sends need none. */
   free(chunk: Chunk): void {
     if (chunk.free === Number.POSITIVE_INFINITY) {
       if (this.#chunks.length === 0) setImmediate(() => this.#end());
@@ -134,6 +146,7 @@ export class Turn {
   #end(): void {
     for (const chunk of this.#chunks) chunk.free = Number.POSITIVE_INFINITY;
     this.#chunks = [];
+    this.#looks = 0;
   }
 }
 
@@ -249,7 +262,12 @@ export class SendLease implements Lease {
   #look(count: number): LeasedIp | null {
     const chunk = this.#chunk;
     const left = chunk.left - count;
-    if (left >= 0 && count >= 1 && (count | 0) === count && performance.now() < chunk.endsAtMs) {
+    if (
+      left >= 0 &&
+      count >= 1 &&
+      (count | 0) === count &&
+      (this.#turn ? this.#turn.read() : performance.now()) < chunk.endsAtMs
+    ) {
       chunk.left = left;
       if (left <= chunk.low) this.#refill(chunk);
       if (this.#turn) this.#turn.free(chunk);
