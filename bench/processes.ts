@@ -34,6 +34,8 @@ export type Child = {
 export function startChild(name: string, core: Core | 'any'): Child {
   const child = fork(fileURLToPath(new URL(`./children/${name}${CODE}`, import.meta.url)), {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    // As in `run.mjs`: whoever has one core has no use for parallel collectors.
+    execArgv: [...process.execArgv, ...(core === 'any' ? [] : ['--no-parallel-scavenge'])],
   });
   const pid = child.pid ?? 0;
   if (core !== 'any') pin(pid, core);
