@@ -29,6 +29,7 @@ const COMMANDS: [name: string, summary: string, load: () => Promise<CommandFile>
   ['explain', 'why mail is held, and until when', () => import('./explain.ts')],
   ['forecast', 'when a campaign will be done', () => import('./forecast.ts')],
   ['changes', 'who changed what, and why', () => import('./changes.ts')],
+  ['webhooks', 'who is told what happens', () => import('./webhooks.ts')],
   ['hold', 'the stop button, for an IP or a pool', () => import('./hold.ts')],
   ['resume', 'lift a hold', async () => (await import('./hold.ts')).resume],
   ['accounts', 'who owns IPs, pools and keys', () => import('./accounts.ts')],

@@ -15,10 +15,12 @@ import { addToInventory } from '../fleet/inventory.ts';
 import { checkServer } from '../redis/check.ts';
 import { connect, type RedisConnection } from '../redis/connect.ts';
 import { hideSecrets } from '../redis/node-urls.ts';
+import { timeRoundTrips } from '../redis/round-trip.ts';
 import { createScripts } from '../redis/scripts.ts';
 import { type Config, ConfigError, readConfig } from '../runtime/config.ts';
 import { readRedisJson, startEmbeddedRedis } from '../runtime/embedded-redis.ts';
 import { createLog } from '../runtime/log.ts';
+import { createRegistry, type Registry, roundTripHistogram, serveMetrics } from '../runtime/metrics.ts';
 import { loadSchedules } from '../runtime/schedules.ts';
 import { createShutdown, type Shutdown } from '../runtime/shutdown.ts';
 
@@ -73,7 +75,9 @@ async function start(parts: Parts, config: Config, log: Logger, shutdown: Shutdo
   await examine(redis, log);
 
   const { testClock } = await openDatabase(redis, config.testClockMs);
-  const scripts = createScripts(redis, { testClock });
+  const registry = createRegistry();
+  const { scripts, stop } = timeRoundTrips(createScripts(redis, { testClock }), roundTripHistogram(registry));
+  shutdown.add('round trips', async () => stop());
   const engine: Engine = { scripts, book, cooldownMs: config.cooldownMs, newId: randomId };
   await ensureDefaultAccount(engine);
   if (testClock)
@@ -89,10 +93,17 @@ async function start(parts: Parts, config: Config, log: Logger, shutdown: Shutdo
 
   if (parts.worker) {
     const { startWorker } = await import('../worker/worker.ts');
-    const worker = await startWorker({ engine, redisUrl, log: log.child({ part: 'worker' }) });
+    const worker = await startWorker({ engine, redisUrl, log: log.child({ part: 'worker' }), registry });
     shutdown.add('worker', () => worker.stop());
+    const { startWebhooks } = await import('../worker/webhooks.ts');
+    const webhooks = await startWebhooks({
+      ...{ engine, redisUrl, registry, log: log.child({ part: 'webhooks' }) },
+      allowPrivate: config.webhooksMayBePrivate,
+    });
+    shutdown.add('webhooks', () => webhooks.stop());
   }
-  if (parts.api) await startApi(engine, config, log, shutdown);
+  if (config.metrics) await startMetrics(registry, config.metrics, log, shutdown);
+  if (parts.api) await startApi({ engine, registry }, config, log, shutdown);
   else log.info({ redis: hideSecrets(redisUrl) }, 'running; stop with Ctrl-C');
 }
 
@@ -137,7 +148,26 @@ async function examine(redis: RedisConnection, log: Logger): Promise<void> {
   if (fatal.length > 0) throw new Error(fatal.join('; '));
 }
 
-async function startApi(engine: Engine, config: Config, log: Logger, shutdown: Shutdown): Promise<void> {
+async function startMetrics(
+  registry: Registry,
+  at: { host: string; port: number },
+  log: Logger,
+  shutdown: Shutdown,
+): Promise<void> {
+  const metrics = await serveMetrics(registry, at).catch((error: NodeJS.ErrnoException) => {
+    const { message } = whyNoListening(error, at);
+    throw new Error(`METRICS_PORT: ${message}`, { cause: error });
+  });
+  shutdown.add('metrics', () => metrics.close());
+  log.info({ url: metrics.url }, 'metrics are open to whoever reaches this address');
+}
+
+async function startApi(
+  { engine, registry }: { engine: Engine; registry: Registry },
+  config: Config,
+  log: Logger,
+  shutdown: Shutdown,
+): Promise<void> {
   const { apiKey, keep } = apiKeyOf(config);
   await replaceEnvironmentKey(engine, apiKey);
   const { createApi } = await import('../http/server.ts');
@@ -145,6 +175,8 @@ async function startApi(engine: Engine, config: Config, log: Logger, shutdown: S
     engine,
     log: log.child({ part: 'api' }),
     rateLimitPerMinute: config.rateLimitPerMinute,
+    registry,
+    webhooksMayBePrivate: config.webhooksMayBePrivate,
   });
   shutdown.add('api', () => api.close());
   const address = await api
@@ -182,7 +214,7 @@ function apiKeyOf(config: Config): { apiKey: string; keep?: () => string } {
 }
 
 /** Why it cannot listen, and what to change. */
-function whyNoListening(error: NodeJS.ErrnoException, { host, port }: Config): Error {
+function whyNoListening(error: NodeJS.ErrnoException, { host, port }: Pick<Config, 'host' | 'port'>): Error {
   const sentences: Record<string, string> = {
     EADDRINUSE: `${host}:${port} is in use by another program; set PORT to another one (0 takes any)`,
     EADDRNOTAVAIL: `${host} is no address of this machine; set HOST to one that it has (0.0.0.0 takes all)`,

@@ -83,7 +83,7 @@ async function hasGap(
 const atOf = (text: string) => (JSON.parse(text) as { at: string }).at;
 
 /** Ids are two numbers, and later ones are larger. */
-function isBefore(a: string, b: string): boolean {
+export function isBefore(a: string, b: string): boolean {
   const [ams, asequence = 0n] = a.split('-').map(BigInt);
   const [bms, bsequence = 0n] = b.split('-').map(BigInt);
   return ams! < bms! || (ams === bms && asequence < bsequence);

@@ -19,7 +19,7 @@ export type Engine = {
   readonly repeats?: boolean;
 };
 
-export type IdKind = 'ip' | 'pool' | 'acct' | 'alloc' | 'key';
+export type IdKind = 'ip' | 'pool' | 'acct' | 'alloc' | 'key' | 'hook';
 
 /** 16 bytes are 128 bits: two equal ids are not to be expected in the life of the universe. */
 export const randomId = (kind: string) =>

@@ -141,8 +141,8 @@ function publication(
 /** In which lists by address an IP stands. One that was released is on its way out, and no longer on the account. */
 function listsOf({ keys }: Tenant, ip: DedicatedIp): string[] {
   if (ip.status === 'cooldown' || ip.status === 'released') return [];
-  const warming = ip.status === 'warming' ? [keys.warming] : [];
-  return [keys.byAddress, ...warming, ...ip.subusers.map((id) => keys.subuserIps(id))];
+  const ofStatus = ip.status === 'active' ? [] : [keys[ip.status]];
+  return [keys.byAddress, ...ofStatus, ...ip.subusers.map((id) => keys.subuserIps(id))];
 }
 
 function indexChanges(tenant: Tenant, before: DedicatedIp | null, ip: DedicatedIp): Item['run'] {

@@ -22,6 +22,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** What a key must be allowed to do; `nobody`: no key is asked for. Unless said: `read` for GET, else `write`. */
     scope?: Scope | 'nobody';
+    /** Programs of the same machine need no key. */
+    openOnThisMachine?: boolean;
   }
   interface FastifyRequest {
     caller: Caller | null;
@@ -89,9 +91,22 @@ export function createDoor(root: FastifyInstance, engine: Engine, clock: () => n
 /** Who acted, for the stream of changes. */
 export const actorOf = ({ keyName, keyId }: Caller) => `key:${keyName ?? keyId}`;
 
-function scopeOf({ routeOptions, method }: FastifyRequest): Scope | 'nobody' {
+function scopeOf(request: FastifyRequest): Scope | 'nobody' {
+  const { routeOptions, method } = request;
+  if (routeOptions.config.openOnThisMachine && isFromThisMachine(request)) return 'nobody';
   return routeOptions.config.scope ?? (method === 'GET' || method === 'HEAD' ? 'read' : 'write');
 }
+
+const LOOPBACK = /^(127\.|::1$|::ffff:127\.)/;
+const LOOPBACK_HOST = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
+/** What proxies add: then it is somebody else who asks, through a proxy that runs here. */
+const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via'];
+
+/** Asked directly, by the name of this machine for itself: a web page that had its own name point here has another. */
+const isFromThisMachine = ({ socket, headers }: FastifyRequest) =>
+  LOOPBACK.test(socket.remoteAddress ?? '') &&
+  LOOPBACK_HOST.test(headers.host ?? '') &&
+  FORWARDED.every((name) => headers[name] === undefined);
 
 /** The same refusals in the words that the clients of either dialect know. */
 const NO_KEY = {

@@ -17,8 +17,8 @@ declare module 'fastify' {
   }
 }
 
-/** What is done there is over in a moment and not to be had twice (a key is shown once), counts on its own, or only asks. */
-const IGNORED = /^\/v1\/(keys|quota|forecast|test-clock)(\/|$)/;
+/** What is done there is over in a moment and not to be had twice (a secret is shown once), counts on its own, or only asks. */
+const IGNORED = /^\/v1\/(keys|quota|forecast|test-clock|webhooks)(\/|$)/;
 
 export const heedsIdempotencyKey = (method: string, route: string) =>
   method === 'POST' && !IGNORED.test(route);

@@ -137,6 +137,7 @@ const GROUPS: [name: string, description: string, prefix: RegExp][] = [
   ],
   ['Dedicated IPs', 'From the inventory through the warm-up to active, and back.', /^\/v1\/dedicated-ips/],
   ['Changes', 'Everything that happened in the account, in order.', /^\/v1\/changes/],
+  ['Webhooks', 'Be told what happens, instead of asking.', /^\/v1\/webhooks/],
   ['Inventory', 'The addresses of the operator that accounts take from.', /^\/v1\/inventory/],
   ['Accounts and keys', 'Who owns IPs, and who may ask.', /^\/v1\/(accounts|keys)/],
   ['Test clock', 'Moves the time of a test installation.', /^\/v1\/test-clock/],

@@ -24,6 +24,7 @@ import {
 } from '../wire/quota.ts';
 import type { Context } from './context.ts';
 import { answerTo, bodyOf } from './errors.ts';
+import type { CountedTakes, TakeCounts } from './metrics.ts';
 import type { RouteDocs } from './openapi.ts';
 import { textSchemaOf } from './text-schema.ts';
 import { ipNamed } from './v1/named.ts';
@@ -65,6 +66,7 @@ export function registerTakes(
   app: FastifyInstance,
   { engine, demand, receiptsOf, callerOf, limiterOf }: Context,
   log: Logger,
+  counts: TakeCounts,
 ): void {
   const sends = { scope: 'send', quiet: true } as const;
 
@@ -82,13 +84,21 @@ export function registerTakes(
       const { account } = callerOf(request);
       const limiter = limiterOf(account);
       const { sign } = receiptsOf(account.id);
+      const counted = counts.of(account);
       if (!Array.isArray(asked)) {
-        return limiter.take(asked).then((answer) => {
-          demand.note(account.id, asked, answer);
-          return onTheWire(signed(answer, sign));
-        });
+        return limiter.take(asked).then(
+          (answer) => {
+            counted.add(answer);
+            demand.note(account.id, asked, answer);
+            return onTheWire(signed(answer, sign));
+          },
+          (error: Error) => {
+            counted.add(error);
+            throw error;
+          },
+        );
       }
-      return takeAll(limiter, asked).then((answers) => ({
+      return takeAll(limiter, asked, counted).then((answers) => ({
         answers: answers.map((answer, index) => {
           if (answer instanceof Error) return refusalOf(answer, request);
           demand.note(account.id, asked[index]!, answer);
@@ -120,8 +130,13 @@ export function registerTakes(
  * All in one turn of the event loop, so that they reach Redis as one script call. What one of them is refused for is its
  * answer, since the others may have been granted. @throws what befell them all
  */
-async function takeAll(limiter: Limiter, asked: readonly AskedTake[]): Promise<(TakeAnswer | Error)[]> {
+async function takeAll(
+  limiter: Limiter,
+  asked: readonly AskedTake[],
+  counted: CountedTakes,
+): Promise<(TakeAnswer | Error)[]> {
   const answers = await limiter.takeAll(asked);
+  for (const answer of answers) counted.add(answer);
   if (answers.every(isOut)) throw answers[0];
   return answers;
 }

@@ -13,6 +13,7 @@ import Fastify, {
 import type { Logger } from 'pino';
 import { receiptSecret } from '../fleet/accounts.ts';
 import type { Engine } from '../fleet/engine.ts';
+import { Registry } from '../runtime/metrics.ts';
 import { registerAccounts } from './accounts.ts';
 import { createDoor } from './auth.ts';
 import { registerChanges } from './changes.ts';
@@ -26,10 +27,12 @@ import { checkReady, type Readiness, registerHealth } from './health.ts';
 import { prepareRepeatable, rememberAnswers } from './idempotency.ts';
 import { registerInventory } from './inventory.ts';
 import { registerKeys } from './keys.ts';
+import { countAnswers, createTakeCounts, registerMetrics } from './metrics.ts';
 import { collectRoutes, registerOpenApi } from './openapi.ts';
 import { registerQuotas, registerTakes } from './quota.ts';
 import { limitRequests } from './rate-limit.ts';
 import { registerTestClock } from './test-clock.ts';
+import { registerWebhooks } from './webhooks.ts';
 import { registerDedicatedIps } from './v1/dedicated-ips.ts';
 import { registerHolds } from './v1/holds.ts';
 import { registerPools } from './v1/pools.ts';
@@ -53,6 +56,10 @@ export type ApiOptions = {
   rateLimitPerMinute?: number;
   /** Real time in ms, for what is remembered briefly; only differences count. */
   clock?: () => number;
+  /** What `/metrics` shows: that of the process, to which the API adds its own. */
+  registry?: Registry;
+  /** Webhooks may go to private addresses, and without TLS. */
+  webhooksMayBePrivate?: boolean;
 };
 
 const BODY_LIMIT = 1024 * 1024;
@@ -66,6 +73,8 @@ export async function createApi({
   workerIsRunning,
   rateLimitPerMinute = 0,
   clock = () => performance.now(),
+  registry = new Registry(),
+  webhooksMayBePrivate = false,
 }: ApiOptions): Promise<FastifyInstance> {
   // No logger is given here: it would make one of its own for each request, also where nothing is written.
   const app: FastifyInstance = Fastify({
@@ -102,7 +111,7 @@ export async function createApi({
   await app.register(async (hot) => {
     door.admit(hot, 'send');
     if (log.isLevelEnabled('debug')) logAnswers(hot, log);
-    registerTakes(hot, context, log);
+    registerTakes(hot, context, log, createTakeCounts(registry));
   });
   await app.register(async (rooms) => {
     rooms.setChildLoggerFactory(
@@ -114,9 +123,11 @@ export async function createApi({
     rememberAnswers(rooms, engine);
     answerNotFound(rooms);
     logAnswers(rooms, log);
+    countAnswers(rooms, registry);
     registerOpenApi(rooms, routes);
     registerDocs(rooms, routes);
     registerHealth(rooms, ready, workerIsRunning);
+    registerMetrics(rooms, engine, registry);
     registerQuotas(rooms, context);
     registerExplain(rooms, context);
     registerForecast(rooms, context);
@@ -128,6 +139,7 @@ export async function createApi({
     registerPools(rooms, context);
     registerHolds(rooms, context);
     registerChanges(rooms, context);
+    registerWebhooks(rooms, context, { allowPrivate: webhooksMayBePrivate });
     await rooms.register(async (v3) => registerV3(v3, context));
   });
   await app.ready();

@@ -42,6 +42,8 @@ export function accountKeys(account: AccountRef) {
     byAddress: `${prefix}by-address`,
     /** Sorted set without scores: the same of those that warm up. */
     warming: `${prefix}warming`,
+    /** Sorted set without scores: the same of those that wait for their warm-up to be started. */
+    provisioning: `${prefix}provisioning`,
     /** Sorted set without scores: the same of those that carry the label of a subuser. */
     subuserIps: (subuserId: string) => `${prefix}subuser-ips:${subuserId}`,
     /** Sorted set: ids by the next instant (ms of engine time) at which the worker has to look at them. */
@@ -72,6 +74,18 @@ export function accountKeys(account: AccountRef) {
     requestStep: (seed: string, step: string) => `${prefix}request-step:${seed}:${step}`,
     /** Hash: ip id -> JSON of the address that goes back to the inventory once its cooldown is over. */
     returns: `${prefix}returns`,
+    /** Hash: id -> JSON of a webhook with its secret; at most 20. */
+    webhooks: `${prefix}webhooks`,
+    /** Hash: id of a webhook -> ms of real time since when nothing has got through to it. */
+    webhooksFailing: `${prefix}webhooks-failing`,
+    /** List, newest first, of JSON: the last 100 attempts to send something to a webhook. */
+    webhookLog: (webhookId: string) => `${prefix}webhook-log:${webhookId}`,
+    /** String: id of the last change in the stream that webhooks were told of. */
+    webhookPosition: `${prefix}webhook-position`,
+    /** List of JSON: test events that somebody asked for and that no worker has sent yet; at most 20, about. */
+    webhookTests: `${prefix}webhook-tests`,
+    /** Hash: id of a warming IP -> `<beginning of its day>:<percent>`: what webhooks were told of its quota. */
+    webhookTold: `${prefix}webhook-told`,
   };
 }
 
@@ -133,11 +147,22 @@ export const clockKeys = {
   ended: (id: string) => `warmline:{clock}:ended:${id}`,
 };
 
+/** What webhooks need besides what each account has. */
+export const webhookKeys = {
+  /** Set: ids of the accounts that have, or once had, a webhook. */
+  accounts: 'warmline:{webhooks}:accounts',
+  /** String that expires: a worker looks for what is to be told, and the others need not. */
+  turn: (what: string) => `warmline:{webhooks}:turn:${what}`,
+};
+
 /** A key that never exists, in the slot of another (`scripts.ts` says what for). */
 export const neverIn = (key: string) => `${key.slice(0, key.indexOf('}') + 1)}:never`;
 
 /** Prefix of BullMQ's keys. The queue has a slot of its own. */
 export const QUEUE_PREFIX = 'warmline:{queue}';
+
+/** The same for the queue of what is sent to webhooks. */
+export const WEBHOOK_QUEUE_PREFIX = 'warmline:{webhooks}';
 
 /** Strings that count the requests of an API key in the running minute; they expire with it. */
 export const RATE_LIMIT_PREFIX = 'warmline:{rate-limit}';

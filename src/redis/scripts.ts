@@ -33,6 +33,8 @@ const KEY_COUNTS = {
   'key-revoke': 5,
   'request-begin': 1,
   'request-end': 1,
+  'webhook-put': 1,
+  'webhook-advance': 1,
 } as const;
 
 /** What these have done is told to somebody, or another slot relies on it: not done before a replica has it. */
@@ -45,6 +47,7 @@ const KEPT: ReadonlySet<ScriptName> = new Set([
   'account-create',
   'key-create',
   'key-revoke',
+  'webhook-put',
 ]);
 
 export type Scripts = {

@@ -30,6 +30,10 @@ export interface Config {
   readonly rateLimitPerMinute: number;
   /** `WARMLINE_TEST_CLOCK`: the first instant of a new database on a test clock; null for real time. */
   readonly testClockMs: number | null;
+  /** `METRICS_HOST` and `METRICS_PORT`: one more place for `/metrics` alone, without a key; null for none. */
+  readonly metrics: { readonly host: string; readonly port: number } | null;
+  /** `WARMLINE_WEBHOOK_PRIVATE`: webhooks may go to private addresses, and without TLS. */
+  readonly webhooksMayBePrivate: boolean;
   /** `LOG_LEVEL`: info unless said. */
   readonly logLevel: LogLevel;
 }
@@ -69,6 +73,11 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     schedulesDir: found.WARMLINE_SCHEDULES,
     rateLimitPerMinute: found.WARMLINE_RATE_LIMIT,
     testClockMs: found.WARMLINE_TEST_CLOCK,
+    metrics:
+      found.METRICS_PORT === null
+        ? null
+        : Object.freeze({ host: found.METRICS_HOST, port: found.METRICS_PORT }),
+    webhooksMayBePrivate: found.WARMLINE_WEBHOOK_PRIVATE,
     logLevel: found.LOG_LEVEL,
   });
 }
@@ -103,11 +112,9 @@ const Environment = z
   .object({
     REDIS_URL: variable([] as string[], redisUrls),
     HOST: variable('127.0.0.1', host),
-    PORT: variable(8080, (text) =>
-      isWhole(text, 65_535)
-        ? Number(text)
-        : new Problem(`"${text}" is not a whole number from 0 to 65535 (example: 8080).`),
-    ),
+    PORT: variable(8080, port),
+    METRICS_HOST: variable('127.0.0.1', host),
+    METRICS_PORT: variable(null as number | null, port),
     WARMLINE_API_KEY: variable(null, apiKey),
     WARMLINE_DATA_DIR: variable(resolve('.warmline'), (text) => resolve(text)),
     WARMLINE_COOLDOWN: variable(30 * 24 * 60 * MINUTE_MS, cooldown),
@@ -123,6 +130,11 @@ const Environment = z
           ),
     ),
     WARMLINE_TEST_CLOCK: variable(null, instant),
+    WARMLINE_WEBHOOK_PRIVATE: variable(false, (text) =>
+      ['allow', 'refuse'].includes(text)
+        ? text === 'allow'
+        : new Problem(`"${text}" is neither "allow" nor "refuse" (without it they are refused).`),
+    ),
     LOG_LEVEL: variable('info' as LogLevel, (text) => {
       const level = LOG_LEVELS.find((known) => known === text.toLowerCase());
       return level ?? new Problem(`"${text}" is not a log level (one of: ${LOG_LEVELS.join(', ')}).`);
@@ -187,6 +199,12 @@ function host(text: string): string | Problem {
     : new Problem(
         `"${text}" is not an IP address or host name to listen on (example: 0.0.0.0); the port is in PORT.`,
       );
+}
+
+function port(text: string): number | Problem {
+  return isWhole(text, 65_535)
+    ? Number(text)
+    : new Problem(`"${text}" is not a whole number from 0 to 65535 (example: 8080).`);
 }
 
 function apiKey(text: string): string | Problem {

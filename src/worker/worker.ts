@@ -10,7 +10,9 @@ import { SHARE, Share } from '../queue/jobs.ts';
 import { openQueue, QUEUE_NAME } from '../queue/queue.ts';
 import { connectForQueue } from '../redis/connect.ts';
 import { QUEUE_PREFIX } from '../redis/keys.ts';
+import { Registry } from '../runtime/metrics.ts';
 import { watchClocks } from './clock-watch.ts';
+import { createWorkerMetrics, watchQueue } from './metrics.ts';
 
 export type RunningWorker = {
   /** Takes no more work, ends what runs between two batches, and lets go of its connections. */
@@ -32,32 +34,38 @@ export async function startWorker({
   log,
   tickEveryMs,
   rescheduleMs = RESCHEDULE_MS,
+  registry = new Registry(),
 }: {
   engine: Engine;
   redisUrl: string;
   log: Logger;
   tickEveryMs?: number;
   rescheduleMs?: number;
+  /** To which the worker adds what it has to tell. */
+  registry?: Registry;
 }): Promise<RunningWorker> {
   const quiet = new AbortController();
   const queue = openQueue(redisUrl, engine.scripts.redis);
   const connection = connectForQueue(redisUrl, engine.scripts.redis);
   const checkClock = watchClocks(log, engine);
+  const metrics = createWorkerMetrics(registry);
+  watchQueue(registry, QUEUE_NAME, () => queue.counts());
 
   const worker = new Worker(
     QUEUE_NAME,
     async (job) => {
-      if (job.name === SHARE)
-        return report(await tickUntilDone(engine, { shard: Share.parse(job.data), signal: quiet.signal }));
-      const { steppedMs, trusted } = await checkClock();
-      if (!trusted) return { resting: true };
-      // What was put off to an instant that the wrong clock made up is looked at anew.
-      if (steppedMs < 0) await lookAtAllAgain(engine);
-      if ((await countDue(engine)) > DIVIDE_FROM) {
-        await queue.addShares(SHARES);
-        return { divided: SHARES };
+      const kind = job.name === SHARE ? 'share' : 'tick';
+      const begunMs = performance.now();
+      const ended = (outcome: 'done' | 'divided' | 'resting' | 'failed') =>
+        metrics.ticked(kind, performance.now() - begunMs, outcome);
+      try {
+        const done = kind === 'share' ? await sweepShare(Share.parse(job.data)) : await sweep();
+        ended('divided' in done ? 'divided' : 'resting' in done ? 'resting' : 'done');
+        return done;
+      } catch (error) {
+        ended('failed');
+        throw error;
       }
-      return report(await tickUntilDone(engine, { signal: quiet.signal }));
     },
     {
       connection,
@@ -69,7 +77,24 @@ export async function startWorker({
     },
   );
 
+  const sweepShare = async (shard: Share) =>
+    report(await tickUntilDone(engine, { shard, signal: quiet.signal }));
+
+  async function sweep() {
+    const { steppedMs, trusted } = await checkClock();
+    if (steppedMs !== 0) metrics.clockStepped(steppedMs);
+    if (!trusted) return { resting: true };
+    // What was put off to an instant that the wrong clock made up is looked at anew.
+    if (steppedMs < 0) await lookAtAllAgain(engine);
+    if ((await countDue(engine)) > DIVIDE_FROM) {
+      await queue.addShares(SHARES);
+      return { divided: SHARES };
+    }
+    return report(await tickUntilDone(engine, { signal: quiet.signal }));
+  }
+
   function report(result: TickResult) {
+    metrics.advanced(result);
     for (const { ip, address, what, from, to, because } of result.changes) {
       log.info({ ip, address, what, from, to, because }, 'ip advanced');
     }

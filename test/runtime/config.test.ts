@@ -27,6 +27,8 @@ describe('a configuration', () => {
       schedulesDir: null,
       rateLimitPerMinute: 600,
       testClockMs: null,
+      metrics: null,
+      webhooksMayBePrivate: false,
       logLevel: 'info',
     });
   });
@@ -82,6 +84,13 @@ describe('a configuration', () => {
     ['a key of 20', { WARMLINE_API_KEY: '01234567890123456789' }, { apiKey: '01234567890123456789' }],
     ['a folder', { WARMLINE_DATA_DIR: 'here' }, { dataDir: resolve('here') }],
     ['schedules', { WARMLINE_SCHEDULES: '/etc/warmline' }, { schedulesDir: '/etc/warmline' }],
+    ['a place for metrics', { METRICS_PORT: '9464' }, { metrics: { host: '127.0.0.1', port: 9464 } }],
+    [
+      'a place for metrics on another address',
+      { METRICS_PORT: '9464', METRICS_HOST: '10.0.0.5' },
+      { metrics: { host: '10.0.0.5', port: 9464 } },
+    ],
+    ['private webhooks', { WARMLINE_WEBHOOK_PRIVATE: 'allow' }, { webhooksMayBePrivate: true }],
     ['the shortest cooldown', { WARMLINE_COOLDOWN: 'PT1M' }, { cooldownMs: 60_000 }],
     ['weeks', { WARMLINE_COOLDOWN: 'P2W' }, { cooldownMs: 14 * 86_400_000 }],
     ['a part of a minute', { WARMLINE_COOLDOWN: 'PT1.5M' }, { cooldownMs: 90_000 }],
