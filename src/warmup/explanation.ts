@@ -75,33 +75,30 @@ const isShort = (ceiling: Explained | null, need: number) => ceiling !== null &&
 export const zoneOf = ({ record }: ExplainedIp) => record?.warmup?.zone ?? 'UTC';
 
 /** One IP, in one sentence. */
-export function sentenceOfIp(explanation: Explanation, ip: ExplainedIp): string {
+export const sentenceOfIp = (explanation: Explanation, ip: ExplainedIp): string =>
+  `${ip.ip} ${said(explanation, ip)}.`;
+
+/** What is said of an IP, after its name. */
+function said(explanation: Explanation, ip: ExplainedIp): string {
   const { nowMs, count, partial, verdict } = explanation;
-  const name = ip.ip;
   if (ip.granted > 0) {
-    const left = ip.room - ip.granted;
-    const rest = Number.isFinite(ip.room) ? `; ${grouped(left)} more now` : '';
-    return `${name} gives ${counted(ip.granted, 'send')}${rest}.`;
+    const rest = Number.isFinite(ip.room) ? ` and has room for ${grouped(ip.room - ip.granted)} more` : '';
+    return `gives ${counted(ip.granted, 'send')}${rest}`;
   }
-  const need = partial ? 1 : count;
   if (verdict.because?.code === 'unpublished') {
-    return `Nothing is published for ${name} yet, so it gives no mail; the worker publishes it.`;
+    return 'gives no mail, because the worker has published nothing for it yet';
   }
   if (ip.binds === 'status') {
     const status = ip.record?.status ?? 'not sending';
-    const advice = status === 'provisioning' ? '; start its warm-up' : '';
-    return `${name} is ${status}, and that status gives no mail${advice}.`;
+    return `is ${status}, and that status gives no mail${status === 'provisioning' ? '; start its warm-up' : ''}`;
   }
-  if (ip.binds === 'hold') return `${name} ${held(ip, nowMs)}.`;
-  if (poolDenies(explanation, ip)) {
-    return `${name} has room for ${sendsOf(ip.room)}, but its pool has not.`;
-  }
+  if (ip.binds === 'hold') return held(ip, nowMs);
+  if (poolDenies(explanation, ip)) return `has room for ${sendsOf(ip.room)}, but its pool has not`;
+  const need = partial ? 1 : count;
   if (ip.room >= need) {
-    return verdict.granted.length > 0
-      ? `${name} has room for ${sendsOf(ip.room)} and was not needed.`
-      : `${name} has room for ${sendsOf(ip.room)}.`;
+    return `has room for ${sendsOf(ip.room)}${verdict.granted.length > 0 ? ' and was not needed' : ''}`;
   }
-  return `${name} ${usedUp(ip)}; ${later(ip, need, nowMs, zoneOf(ip))}.`;
+  return `${usedUp(ip)}; ${later(ip, need, nowMs, zoneOf(ip))}`;
 }
 
 const sendsOf = (room: number) => (Number.isFinite(room) ? counted(room, 'send') : 'any number of sends');
@@ -212,5 +209,5 @@ function first(explanation: Explanation, need: number): string {
   const atMs = nowMs + verdict.retryAfterMs;
   const one = ips.find(({ roomAtMs }) => roomAtMs !== null && roomAtMs <= atMs);
   if (!one) return `Together they have room at ${timeAndWait(atMs, nowMs, zoneOf(ips[0]!))}.`;
-  return `First is ${sentenceOfIp(explanation, one)}`;
+  return `First is ${one.ip}, which ${said(explanation, one)}.`;
 }

@@ -52,7 +52,7 @@ export type ForecastInput = {
 };
 
 /** What stops an IP, or its pool. */
-export type ForecastBinding = Exclude<Binding, 'count'> | 'pool';
+export type ForecastBinding = Exclude<Binding, 'count' | 'status'> | 'pool';
 
 export type ForecastDay = {
   fromMs: number;
@@ -137,7 +137,7 @@ export function* forecast(input: ForecastInput): Generator<undefined, Forecast> 
     for (const member of group) {
       const waits = whenNext(member, atMs, poolRoomAtMs, Math.ceil(left / members.length));
       const nextMs = atMs < startMs ? beforeStart(member, startMs) : waits.nextMs;
-      if (atMs >= startMs && waits.binds) diary.wait(atMs, waits.binds, (nextMs ?? endMs) - atMs);
+      if (atMs >= startMs && left > 0 && waits.binds) diary.wait(atMs, waits.binds, (nextMs ?? endMs) - atMs);
       if (nextMs === null) continue;
       member.nextMs = Math.max(nextMs, atMs + 1);
       queue.push(member);
@@ -198,8 +198,9 @@ function whenNext(
     otherMs === null ? dueAtMs : dueAtMs === null ? otherMs : Math.min(otherMs, dueAtMs);
   const { room, binds } = read(state, member.isDraining ? wide : quota, atMs);
   member.isDraining = false;
-  if (binds === 'status') return { nextMs: dueAtMs, binds };
-  if (sendsNever(member.ip, atMs)) return { nextMs: null, binds: 'hold' };
+  // What never sends holds up nothing: the campaign goes without it.
+  if (binds === 'status') return { nextMs: dueAtMs, binds: null };
+  if (sendsNever(member.ip, atMs)) return { nextMs: null, binds: null };
   // It has room and was not asked: its pool has none.
   if (room >= 1) return { nextMs: soonest(poolRoomAtMs), binds: 'pool' };
   if (binds !== 'burst') return { nextMs: soonest(roomAt(state, quota, atMs, 1)), binds: ofLimit(binds) };
@@ -217,10 +218,12 @@ function whenNext(
   const hourEndsAtMs = Math.min(state.hourFromMs + HOUR_MS, window.toMs);
   // What flows in before the hour ends has to leave before it ends.
   const lastMs = oneMs < hourEndsAtMs ? hourEndsAtMs - 1 : oneMs;
-  return { nextMs: soonest(Math.min(Math.max(oneMs, Math.min(atMs + DRIP_MS, allMs)), lastMs)), binds };
+  const nextMs = soonest(Math.min(Math.max(oneMs, Math.min(atMs + DRIP_MS, allMs)), lastMs));
+  // A bucket as big as the hourly cap fills as fast as that cap allows, so it is the cap that binds.
+  return { nextMs, binds: window.limits.burst === hourlyCap ? 'hour' : 'burst' };
 }
 
-const ofLimit = (binds: Binding | null) => (binds === 'count' ? null : binds);
+const ofLimit = (binds: Binding | null) => (binds === 'count' || binds === 'status' ? null : binds);
 
 // ---- the choice of a pool: `lua/score.lua` and `spread` in `lua/pool.lua`
 

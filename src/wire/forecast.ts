@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { checkZone } from '../warmup/calendar.ts';
 import type { Forecast, ForecastBinding, ForecastDay } from '../warmup/forecast.ts';
 import { STATUSES } from '../warmup/lifecycle.ts';
+import { MINUTE_MS } from '../warmup/units.ts';
 import { clockTime, counted, grouped, lasting, timeAndWait } from '../warmup/words.ts';
 import { anyText, instant, instantMs, instantOrNull, parse, text, wholeNumber } from './parse.ts';
 
@@ -40,7 +41,7 @@ export function readForecast(body: unknown) {
 const at = (what: string) => z.iso.datetime({ offset: true }).describe(what);
 const sends = (what: string) => z.number().int().nonnegative().describe(what);
 const binds = z
-  .enum(['status', 'hold', 'day', 'hour', 'burst', 'ceiling', 'pool'])
+  .enum(['hold', 'day', 'hour', 'burst', 'ceiling', 'pool'])
   .nullable()
   .describe('What held it up most; `null`: nothing did.');
 
@@ -178,7 +179,6 @@ function soonerMs(base: Forecast, other: Forecast): number | null {
 }
 
 const BY: Record<ForecastBinding, string> = {
-  status: 'the status of its IPs',
   hold: 'a hold',
   day: 'the daily limit',
   hour: 'the hourly cap',
@@ -204,8 +204,10 @@ function sentenceOf({ nowMs, startMs, zone, messages, forecast }: Told): string 
     return `All of ${many} can leave ${when}, over ${counted(used, 'IP')}.${idle}`;
   }
   const tightest = tally(days);
-  return `The last of ${many} leaves ${timeAndWait(finishesAtMs, nowMs, zone)}, over ${counted(used, 'IP')}; ${tightest ? `${BY[tightest]} holds it up most` : 'nothing holds it up'}.${idle}`;
+  return `The last of ${many} leaves ${timeAndWait(toTheMinute(finishesAtMs), nowMs, zone)}, over ${counted(used, 'IP')}; ${tightest ? `${BY[tightest]} holds it up most` : 'nothing holds it up'}.${idle}`;
 }
+
+const toTheMinute = (ms: number) => Math.ceil(ms / MINUTE_MS) * MINUTE_MS;
 
 /** What bound on most days. */
 function tally(days: readonly ForecastDay[]): ForecastBinding | null {
@@ -226,7 +228,7 @@ function sentenceOfVariant({ nowMs, zone, forecast: base }: Told, variant: Told[
   const by = plan === null ? [] : [`plan ${plan}`];
   const with_ = `With ${[...more, ...by].join(' and ')}`;
   if (forecast.finishesAtMs === null) return `${with_}: not done either, ${grouped(forecast.sent)} leave.`;
-  const when = clockTime(forecast.finishesAtMs, nowMs, zone);
+  const when = clockTime(toTheMinute(forecast.finishesAtMs), nowMs, zone);
   const sooner = soonerMs(base, forecast);
   if (sooner === null) return `${with_}: done ${when}.`;
   const change =
