@@ -34,8 +34,12 @@ export type Child = {
 export function startChild(name: string, core: Core | 'any'): Child {
   const child = fork(fileURLToPath(new URL(`./children/${name}${CODE}`, import.meta.url)), {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    // As in `run.mjs`: whoever has one core has no use for parallel collectors.
-    execArgv: [...process.execArgv, ...(core === 'any' ? [] : ['--no-parallel-scavenge'])],
+    // As in `run.mjs`: whoever has one core has no use for parallel collectors. And as `npm start` and the compose file have it:
+    // with 64 MB for what is young, much that lives as long as a request is gone before anybody looks after it.
+    execArgv: [
+      ...process.execArgv,
+      ...(core === 'any' ? [] : ['--no-parallel-scavenge', '--max-semi-space-size=64']),
+    ],
   });
   const pid = child.pid ?? 0;
   if (core !== 'any') pin(pid, core);
