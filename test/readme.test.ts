@@ -90,6 +90,14 @@ test('the commands warm up an IP', async () => {
   expect(out).toContain('marketing');
 });
 
+test('the commands say why mail is held, and when a campaign is done', async () => {
+  const out = await shell(block('explain'));
+  expect(out).toMatch(/^1 send may go now, from 203\.0\.113\.0\.\n/);
+  expect(out).toMatch(
+    /The last of 500,000 messages leaves .*; the hourly cap holds it up most\.\nWith 2 more IPs: /,
+  );
+});
+
 test('the curl lines do the same over HTTP', async () => {
   // What curl sends with -d and no content type is a form by name; the API takes it for the JSON that it is.
   const answers = (await shell(block('http'))).split(/(?<=\})(?=\{)/).map((text) => JSON.parse(text));

@@ -90,7 +90,7 @@ function dayTable(days: readonly Day[], zone: string): string {
       { head: `day (${zone})`, cell: ({ date }) => date },
       { head: 'sends', right: true, cell: ({ sends }) => grouped(sends) },
       { head: 'in all', right: true, cell: ({ total }) => grouped(total) },
-      { head: 'IPs', right: true, cell: ({ ips }) => grouped(ips.length) },
+      { head: 'IPs', right: true, cell: ({ ipCount }) => grouped(ipCount) },
       { head: 'binds', cell: ({ binds }) => binds ?? '' },
       { head: '', cell: bar },
     ],

@@ -45,6 +45,8 @@ export type Call = {
   body?: unknown;
   /** A POST with an Idempotency-Key. */
   keyed?: boolean;
+  /** A POST that changes nothing. */
+  asks?: boolean;
   /** Is this refusal of a repeated call what its first attempt left behind, so that all is as it was asked? */
   isDone?: (error: WarmlineApiError) => boolean;
 };
@@ -179,7 +181,7 @@ export function path(parts: TemplateStringsArray, ...names: string[]): string {
   });
 }
 
-const mayRepeat = ({ method, keyed = false }: Call) => method !== 'POST' || keyed;
+const mayRepeat = ({ method, keyed = false, asks = false }: Call) => method !== 'POST' || keyed || asks;
 
 /** After these nobody knows whether the request was carried out. */
 const isUnknown = (error: WarmlineApiError) =>

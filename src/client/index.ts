@@ -4,7 +4,7 @@ import { DedicatedIps } from './dedicated-ips.ts';
 import { Accounts, Inventory, Keys, TestClock } from './operator.ts';
 import { Listing } from './pages.ts';
 import { Quota } from './quota.ts';
-import type { Change, ChangesParams } from './types.ts';
+import type { Change, ChangesParams, Forecast, ForecastParams } from './types.ts';
 
 export class Warmline {
   readonly dedicatedIps: DedicatedIps;
@@ -24,6 +24,11 @@ export class Warmline {
     this.accounts = new Accounts(api);
     this.keys = new Keys(api);
     this.testClock = new TestClock(api);
+  }
+
+  /** When a campaign is done: on which days and over which IPs it leaves, and what would change that. Nothing changes by asking. */
+  forecast(params: ForecastParams, options?: CallOptions): Promise<Forecast> {
+    return this.#api.request({ method: 'POST', path: '/v1/forecast', body: params, asks: true }, options);
   }
 
   /**

@@ -1,6 +1,6 @@
 /** `client.quota`: asked before each message. */
 import type { Api, CallOptions } from './api.ts';
-import type { Refund, TakeAnswer, TakeAnswers, TakeManyParams, TakeParams } from './types.ts';
+import type { Explanation, Refund, TakeAnswer, TakeAnswers, TakeManyParams, TakeParams } from './types.ts';
 
 export class Quota {
   readonly #api: Api;
@@ -28,6 +28,14 @@ export class Quota {
    */
   takeMany(params: TakeManyParams, options?: CallOptions): Promise<TakeAnswers> {
     return this.#api.request({ method: 'POST', path: '/v1/quota/take', body: params }, options);
+  }
+
+  /** Why a take is answered as it is, also one that was just denied: each IP that it considers. Nothing is taken. */
+  explain(params: TakeParams = {}, options?: CallOptions): Promise<Explanation> {
+    return this.#api.request(
+      { method: 'POST', path: '/v1/quota/explain', body: params, asks: true },
+      options,
+    );
   }
 
   /**

@@ -269,6 +269,122 @@ export type PoolQuota = {
   ips: IpQuota[];
 };
 
+/** Why a take is answered as it is. */
+export type Explanation = {
+  at: string;
+  /** For people. */
+  sentence: string;
+  /** What the take would be answered now; its receipts are empty. */
+  answer: TakeAnswer;
+  /** `null` when one IP was named, or any of the account will do. */
+  pool: {
+    id: string;
+    name: string;
+    warmingShare: number;
+    used: number;
+    warmingUsed: number;
+    /** Most of this take for warming IPs while an active one has room; `null` is all. */
+    warmingMay: number | null;
+    /** The limits of the pool itself. */
+    ceiling: ExplainedLimits | null;
+  } | null;
+  /** IPs that were to choose from; `ips` has at most 128 of them. */
+  ipCount: number;
+  /** In the order of choice; then those without room, the soonest first. */
+  ips: ExplainedIp[];
+};
+
+export type ExplainedLimits = {
+  /** Sends now. */
+  room: number;
+  /** Of the limit that binds. */
+  limit: number;
+  remaining: number;
+  /** Until it has room for the take; `null` is never. */
+  retryAfterMs: number | null;
+  roomAt: string | null;
+  /** Sends that it then has room for. */
+  roomThen: number | null;
+  day: QuotaWindow;
+  hour: QuotaWindow;
+};
+
+export type ExplainedIp = ExplainedLimits & {
+  ip: string;
+  ipId: string;
+  /** `null` when it left a moment ago. */
+  status: Status | null;
+  hold: Hold | null;
+  /** Whose clock `sentence` goes by. */
+  zone: string;
+  /** Sends of this take that it would grant. */
+  granted: number;
+  /** `status`, `hold`, `day`, `hour`, ...; `pool`: it has room, and its pool has not. */
+  binds: string | null;
+  bucket: { size: number; level: number; fullAt: string | null } | null;
+  sentence: string;
+};
+
+export type ForecastParams = {
+  /** Sends of the campaign, one for each recipient. */
+  messages: number;
+  /** Id or name; else the default pool, else all IPs of the account. */
+  pool?: string;
+  /** When the first message is offered; now unless said. */
+  start?: string;
+  /** Whose midnights part the days; unless said that of the IPs, if they have one. */
+  zone?: string;
+  /** Compare: with so many new IPs, whose warm-up starts today. */
+  addIps?: number;
+  /** Compare: with another plan for the IPs that warm up. */
+  plan?: string;
+};
+
+type ForecastOutcome = {
+  /** When the last message leaves; `null`: not before `until`. */
+  finishesAt: string | null;
+  sent: number;
+  /** What comes later was not looked at. */
+  until: string;
+};
+
+export type Forecast = ForecastOutcome & {
+  at: string;
+  /** For people. */
+  sentence: string;
+  /** What has to be so for this to come true. */
+  assumes: string;
+  messages: number;
+  start: string;
+  zone: string;
+  pool: { id: string; name: string } | null;
+  days: ForecastDay[];
+  /** Those that carry the most, at most 128. */
+  ips: { ip: string; ipId: string; status: Status; sends: number; never: 'status' | 'hold' | null }[];
+  ipCount: number;
+  /** What else could be done. */
+  variants: (ForecastOutcome & {
+    addIps: number;
+    plan: string | null;
+    /** Than without; negative is later. */
+    soonerMs: number | null;
+    sentence: string;
+  })[];
+};
+
+export type ForecastDay = {
+  date: string;
+  from: string;
+  to: string;
+  sends: number;
+  /** By the end of this day. */
+  total: number;
+  /** What held it up most. */
+  binds: string | null;
+  ipCount: number;
+  ips: { ip: string; sends: number }[];
+};
+
 // ---- the operator's side
 
 export type AddAddressesParams = {

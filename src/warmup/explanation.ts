@@ -155,7 +155,7 @@ export function sentenceOf(explanation: Explanation): string {
       : `No IP of ${of} fits: ${fitting(explanation)}.`;
   }
   if (ips.length === 1) return sentenceOfIp(explanation, ips[0]!);
-  const many = `None of the ${counted(explanation.ipCount, 'IP')} of ${of} has room${need > 1 ? ` for ${counted(need, 'send')}` : ''}: ${tally(ips)}.`;
+  const many = `None of the ${counted(explanation.ipCount, 'IP')} of ${of} has room${need > 1 ? ` for ${counted(need, 'send')}` : ''}: ${tally(ips)}${ips.length < explanation.ipCount ? ` of the first ${ips.length}` : ''}.`;
   return `${many} ${first(explanation, need)}`;
 }
 

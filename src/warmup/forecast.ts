@@ -62,6 +62,9 @@ export type ForecastDay = {
   total: number;
   /** What the IPs waited for most. */
   binds: ForecastBinding | null;
+  /** How many IPs carry them. */
+  ipCount: number;
+  /** Which; empty where there are more than `MOST_IPS_BY_DAY` in all. */
   byIp: ReadonlyMap<string, number>;
 };
 
@@ -78,9 +81,11 @@ export type Forecast = {
 
 export const MOST_DAYS = 366;
 /** Some seconds of work. Who has ten thousand IPs and a year of mail hears how far it was looked ahead. */
-const MOST_STEPS = 2_000_000;
-/** After so many steps others may have a turn. */
-const STEPS_AT_ONCE = 1_000;
+const MOST_STEPS = 1_000_000;
+/** After so many steps, two milliseconds, others may have a turn. */
+const STEPS_AT_ONCE = 200;
+/** A year of days of ten thousand IPs is more than anybody reads. */
+const MOST_IPS_BY_DAY = 1_000;
 /** How finely a bucket is emptied. */
 const DRIP_MS = 15 * MINUTE_MS;
 
@@ -95,6 +100,15 @@ type Member = {
   dueAtMs: number | null;
   nextMs: number;
   sends: number;
+  /** The last day on which it sent. */
+  lastDayMs: number;
+};
+
+/** Of what has not been published yet. */
+const UNPUBLISHED: SendQuota = {
+  ...{ gate: 'closed', heldUntilMs: 0, fromMs: 0, toMs: 0, edgesMs: [] },
+  current: { dailyLimit: 0, hourlyCap: 0, burst: null, dailyByCeiling: false, hourlyByCeiling: false },
+  next: { dailyLimit: 0, hourlyCap: 0, burst: null, dailyByCeiling: false, hourlyByCeiling: false },
 };
 
 /** To be run to its end; it pauses where somebody else may have a turn. */
@@ -102,12 +116,11 @@ export function* forecast(input: ForecastInput): Generator<undefined, Forecast> 
   const { messages, nowMs, startMs, planOfItself } = input;
   const gate = input.gate && { ...input.gate, ceiling: input.gate.ceiling && { ...input.gate.ceiling } };
   const endMs = startMs + MOST_DAYS * DAY_MS;
-  const diary = openDiary(startMs, input.zone);
+  const diary = openDiary(startMs, input.zone, input.ips.length <= MOST_IPS_BY_DAY);
   const queue = createQueue();
   const members = input.ips.map(({ ip, plan, state }): Member => {
-    const quota = sendQuotaFor(ip, plan, nowMs);
-    const nothing = { isDraining: false, dueAtMs: nowMs, nextMs: nowMs, sends: 0 };
-    return { ip, plan, quota, wide: quota, state, ...nothing };
+    const nothing = { isDraining: false, dueAtMs: nowMs, nextMs: nowMs, sends: 0, lastDayMs: 0 };
+    return { ip, plan, quota: UNPUBLISHED, wide: UNPUBLISHED, state, ...nothing };
   });
   for (const member of members) queue.push(member);
 
@@ -130,7 +143,7 @@ export function* forecast(input: ForecastInput): Generator<undefined, Forecast> 
     for (const { member, sends } of spread(ready, left, gate, atMs)) {
       member.state = charge(member.state, sends);
       member.sends += sends;
-      diary.book(atMs, member.ip.address, sends);
+      diary.book(atMs, member, sends);
       left -= sends;
     }
     const poolRoomAtMs = gate?.ceiling ? roomAt(gate.ceiling.state, gate.ceiling.quota, atMs, 1) : null;
@@ -164,7 +177,9 @@ const sendsNever = (ip: DedicatedIp, atMs: number) => sendingHold(ip, atMs)?.unt
 /** What the worker does when an IP is due: the record goes on, and its quota is published. */
 function turn(member: Member, atMs: number, planOfItself: Plan): void {
   const before = member.ip;
-  member.state = settle(member.state, member.isDraining ? member.wide : member.quota, atMs);
+  if (member.quota !== UNPUBLISHED) {
+    member.state = settle(member.state, member.isDraining ? member.wide : member.quota, atMs);
+  }
   const { ip } = advance(before, atMs, planOfItself);
   if (before.status === 'provisioning' && ip.status === 'warming') member.plan = planOfItself;
   member.ip = ip;
@@ -290,14 +305,14 @@ function spread(
 type OpenDay = ForecastDay & { byIp: Map<string, number>; waits: Map<ForecastBinding, number> };
 
 /** Instants only grow. */
-function openDiary(startMs: number, zone: string) {
+function openDiary(startMs: number, zone: string, namesIps: boolean) {
   const days: OpenDay[] = [];
   let total = 0;
   function begin(from: DateTime): OpenDay {
     const day: OpenDay = {
       fromMs: from.toMillis(),
       toMs: from.plus({ days: 1 }).startOf('day').toMillis(),
-      ...{ sends: 0, total, binds: null, byIp: new Map(), waits: new Map() },
+      ...{ sends: 0, total, binds: null, ipCount: 0, byIp: new Map(), waits: new Map() },
     };
     days.push(day);
     return day;
@@ -308,12 +323,15 @@ function openDiary(startMs: number, zone: string) {
     return today;
   }
   return {
-    book(atMs: number, address: string, sends: number) {
+    book(atMs: number, member: Member, sends: number) {
       const day = dayOf(atMs);
+      if (member.lastDayMs !== day.fromMs) day.ipCount += 1;
+      member.lastDayMs = day.fromMs;
       total += sends;
       day.sends += sends;
       day.total = total;
-      day.byIp.set(address, (day.byIp.get(address) ?? 0) + sends);
+      const { address } = member.ip;
+      if (namesIps) day.byIp.set(address, (day.byIp.get(address) ?? 0) + sends);
     },
     wait(atMs: number, binds: ForecastBinding, ms: number) {
       const { waits } = dayOf(atMs);

@@ -70,7 +70,10 @@ export const ForecastShape = z
           sends: sends('Messages that leave on this day.'),
           total: sends('By the end of it.'),
           binds,
-          ips: z.array(z.strictObject({ ip: z.string(), sends: sends('Over this IP.') })),
+          ipCount: sends('IPs that carry them.'),
+          ips: z
+            .array(z.strictObject({ ip: z.string(), sends: sends('Over this IP.') }))
+            .describe('Those of `ips`; none where there are more than 1000 IPs in all.'),
         })
         .meta({ id: 'ForecastDay' }),
     ),
@@ -160,12 +163,16 @@ const outcomeOf = ({ finishesAtMs, sent, untilMs }: Forecast) => ({
   until: instant(untilMs),
 });
 
-function dayOf({ fromMs, toMs, sends, total, binds, byIp }: ForecastDay, zone: string, shown: Set<string>) {
+function dayOf(
+  { fromMs, toMs, sends, total, binds, ipCount, byIp }: ForecastDay,
+  zone: string,
+  shown: Set<string>,
+) {
   return {
     date: DateTime.fromMillis(fromMs, { zone }).toISODate()!,
     from: instant(fromMs),
     to: instant(toMs),
-    ...{ sends, total, binds },
+    ...{ sends, total, binds, ipCount },
     ips: [...byIp]
       .filter(([ip]) => shown.has(ip))
       .sort((a, b) => b[1] - a[1])
@@ -197,7 +204,7 @@ function sentenceOf({ nowMs, startMs, zone, messages, forecast }: Told): string 
   if (ips.length === 0) return `There is no IP, so none of ${many} can leave.`;
   if (finishesAtMs === null && sent === 0) return `None of ${many} can leave.${idle}`;
   if (finishesAtMs === null) {
-    return `${grouped(sent)} of ${many} leave until ${clockTime(untilMs, nowMs, zone)}, over ${counted(used, 'IP')}; the rest does not.${idle}`;
+    return `${grouped(sent)} of ${many} leave until ${clockTime(untilMs, nowMs, zone)}, over ${counted(used, 'IP')}, and further no forecast looks.${idle}`;
   }
   if (finishesAtMs === startMs) {
     const when = startMs === nowMs ? 'at once' : `at ${timeAndWait(startMs, nowMs, zone)}`;

@@ -135,6 +135,23 @@ test('the stream of changes, page by page and from the last one seen', async () 
   });
 });
 
+test('why a take is answered as it is, and when a campaign is done', async () => {
+  const { id, ipAddress } = await bring(`${own}41`);
+  await client.dedicatedIps.startWarmup(id);
+  const pool = await client.dedicatedIps.createPool({ name: 'asked' });
+  await client.dedicatedIps.addIpToPool(pool.id, { ipId: id });
+  await client.quota.take({ ip: id, count: 20 });
+  const { sentence, answer, ips } = await client.quota.explain({ pool: 'asked' });
+  expect(sentence).toMatch(`${ipAddress} used its 20 sends of this hour; 20 more from `);
+  expect(answer).toMatchObject({ allowed: false, because: { code: 'hour' } });
+  expect(ips).toMatchObject([{ ip: ipAddress, binds: 'hour', day: { used: 20 }, retryAfterMs: 3_600_000 }]);
+  const told = await client.forecast({ messages: 100, pool: 'asked', addIps: 1 });
+  expect(Date.parse(told.finishesAt!) - Date.parse(told.at)).toBeGreaterThan(23 * 3_600_000);
+  expect(told.days.map(({ total }) => total)).toEqual([30, 100]);
+  expect(told.variants[0]).toMatchObject({ addIps: 1, plan: null });
+  expect(told.variants[0]!.soonerMs).toBeGreaterThan(0);
+});
+
 test('many takes at once: each has its answer, in its place', async () => {
   const { id } = await client.dedicatedIps.startWarmup((await bring(`${own}40`)).id, {
     plan: 'fourteen-day',

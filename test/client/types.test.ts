@@ -1,6 +1,8 @@
 import { expectTypeOf, test } from 'vitest';
 import type { z } from 'zod';
 import type * as client from '../../src/client/index.ts';
+import type { ExplainAnswer } from '../../src/wire/explain.ts';
+import type { ForecastAnswer, ForecastBody } from '../../src/wire/forecast.ts';
 import type {
   IpQuota,
   ManyTakes,
@@ -41,6 +43,8 @@ test('what the server answers is what the client promises', () => {
   fits<IpQuota, client.IpQuota>();
   fits<PoolQuota, client.PoolQuota>();
   fits<TakeAnswer, client.TakeAnswer>();
+  fits<ExplainAnswer, client.Explanation>();
+  fits<ForecastAnswer, client.Forecast>();
   fits<z.output<typeof TakeAnswersShape>, client.TakeAnswers>();
   fits<z.output<typeof ChangeShape>, client.Change>();
   fits<z.output<typeof ClockChangeShape>, client.EngineChange>();
@@ -53,6 +57,10 @@ test('the client knows every field of an answer', () => {
   expectTypeOf<keyof IpQuota>().toEqualTypeOf<keyof client.IpQuota>();
   expectTypeOf<keyof PoolQuota>().toEqualTypeOf<keyof client.PoolQuota>();
   expectTypeOf<keyof TakeAnswer>().toEqualTypeOf<keyof client.TakeAnswer>();
+  expectTypeOf<keyof ExplainAnswer>().toEqualTypeOf<keyof client.Explanation>();
+  expectTypeOf<keyof ExplainAnswer['ips'][number]>().toEqualTypeOf<keyof client.ExplainedIp>();
+  expectTypeOf<keyof ForecastAnswer>().toEqualTypeOf<keyof client.Forecast>();
+  expectTypeOf<keyof ForecastAnswer['days'][number]>().toEqualTypeOf<keyof client.ForecastDay>();
 });
 
 test('what the client may ask, the server understands', () => {
@@ -62,8 +70,10 @@ test('what the client may ask, the server understands', () => {
   fits<{ ipId: string }, Asked<typeof AddIpBody>>();
   fits<client.TakeParams, Asked<typeof OneTake>>();
   fits<client.TakeManyParams, Asked<typeof ManyTakes>>();
+  fits<client.ForecastParams, Asked<typeof ForecastBody>>();
   fits<{ refunds: client.Refund[] }, Asked<typeof REFUND_BODY>>();
   expectTypeOf<keyof client.StartWarmupParams>().toEqualTypeOf<keyof Asked<typeof START_BODY>>();
+  expectTypeOf<keyof client.ForecastParams>().toEqualTypeOf<keyof Asked<typeof ForecastBody>>();
   expectTypeOf<keyof client.TakeParams>().toEqualTypeOf<keyof Asked<typeof OneTake>>();
   expectTypeOf<keyof client.ListIpsParams>().toEqualTypeOf<keyof Asked<typeof ListIpsQuery>>();
 });

@@ -69,6 +69,19 @@ class RealApi(unittest.TestCase):
         self.assertEqual(ips.get(ip["id"])["status"], "cooldown")
         self.assertEqual(ips.restore(ip["id"])["status"], "warming")
 
+    def test_why_mail_is_held_and_when_a_campaign_is_done(self):
+        ip = self.bring("198.51.100.41")
+        self.client.dedicated_ips.start_warmup(ip["id"])
+        pool = self.client.dedicated_ips.create_pool(name="asked")
+        self.client.dedicated_ips.add_ip_to_pool(pool["id"], ip_id=ip["id"])
+        self.client.quota.take(ip=ip["id"], count=20)
+        held = self.client.quota.explain(pool="asked")
+        self.assertIn("198.51.100.41 used its 20 sends of this hour; 20 more from ", held["sentence"])
+        self.assertEqual((held["answer"]["allowed"], held["ips"][0]["binds"]), (False, "hour"))
+        told = self.client.forecast(messages=100, pool="asked", add_ips=1)
+        self.assertEqual([day["total"] for day in told["days"]], [30, 100])
+        self.assertGreater(told["variants"][0]["soonerMs"], 0)
+
     def test_many_takes_at_once(self):
         ip = self.client.dedicated_ips.start_warmup(self.bring("198.51.100.40")["id"], plan="fourteen-day")
         takes = [{"ip": ip["id"], "count": 49}, {"pool": "nobody"}, {"ip": ip["id"], "count": 2, "class": "bulk"}]

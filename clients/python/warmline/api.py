@@ -116,16 +116,17 @@ class Api:
         query: Optional[Mapping[str, Any]] = None,
         body: Any = None,
         keyed: bool = False,
+        asks: bool = False,
         idempotency_key: Optional[str] = None,
         timeout: Optional[float] = None,
         is_done: Optional[Callable[[WarmlineApiError], bool]] = None,
     ) -> Any:
-        """``is_done``: is this refusal of a repeated call what its first attempt left behind?"""
+        """``asks``: it changes nothing. ``is_done``: is this refusal of a repeated call what its first attempt left behind?"""
         seconds = self._timeout if timeout is None else _seconds(timeout)
         target = self._prefix + path + _query(query or {})
         payload = _payload(body)
         headers = self._headers(payload, _idempotency_key(idempotency_key) if keyed else None)
-        may_repeat = method != "POST" or keyed
+        may_repeat = method != "POST" or keyed or asks
         may_be_done = False
         retries = 0
         while True:

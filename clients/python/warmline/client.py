@@ -13,6 +13,8 @@ from .types import (
     Account,
     CeilingChange,
     DedicatedIp,
+    Explanation,
+    Forecast,
     InventoryAddress,
     Ledger,
     Now,
@@ -49,6 +51,30 @@ class Warmline:
         self.accounts = Accounts(self._api)
         self.keys = Keys(self._api)
         self.test_clock = TestClock(self._api)
+
+    def forecast(
+        self,
+        *,
+        messages: int,
+        pool: Optional[str] = None,
+        start: Optional[str] = None,
+        zone: Optional[str] = None,
+        add_ips: Optional[int] = None,
+        plan: Optional[str] = None,
+    ) -> Forecast:
+        """When a campaign is done: on which days and over which IPs it leaves, and what would change that.
+
+        ``add_ips`` and ``plan`` are what to compare with. Nothing changes by asking.
+        """
+        body = {
+            "messages": messages,
+            "pool": pool,
+            "start": start,
+            "zone": zone,
+            "addIps": add_ips,
+            "plan": plan,
+        }
+        return self._api.request("POST", path("forecast"), body=_named(body), asks=True)
 
     def changes(
         self, *, since: Optional[str] = None, limit: Optional[int] = None, cursor: Optional[str] = None
@@ -295,6 +321,27 @@ class Quota:
         is not valid is an error of the call, and nothing is taken. Sent one time, as ``take`` is.
         """
         return self._api.request("POST", path("quota", "take"), body={"takes": list(takes)}, timeout=timeout)
+
+    def explain(
+        self,
+        *,
+        ip: Optional[str] = None,
+        pool: Optional[str] = None,
+        count: Optional[int] = None,
+        partial: Optional[bool] = None,
+        among: Optional[Sequence[str]] = None,
+        family: Optional[int] = None,
+    ) -> Explanation:
+        """Why a take is answered as it is, also one that was just denied: each IP that it considers. Nothing is taken."""
+        body = {
+            "ip": ip,
+            "pool": pool,
+            "count": count,
+            "partial": partial,
+            "among": None if among is None else list(among),
+            "family": family,
+        }
+        return self._api.request("POST", path("quota", "explain"), body=_named(body), asks=True)
 
     def refund(self, *, refunds: Sequence[Refund]) -> Refunded:
         """Gives back what never reached a receiver: ``[{"receipt": ..., "count": 1}]``.

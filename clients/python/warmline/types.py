@@ -150,6 +150,36 @@ class TakeAnswers(TypedDict):
     answers: List[Union[TakeAnswer, TakeRefusal]]
 
 
+class Explanation(TypedDict):
+    """``answer`` is what the take would be answered; ``ips`` are those that it considers, in the order of choice."""
+
+    at: str
+    sentence: str
+    answer: TakeAnswer
+    pool: Optional[Dict[str, Any]]
+    ipCount: int
+    ips: List[Dict[str, Any]]
+
+
+class Forecast(TypedDict):
+    """``finishesAt`` is ``None`` when the campaign is not done before ``until``; ``variants`` are what else could be done."""
+
+    at: str
+    sentence: str
+    assumes: str
+    messages: int
+    start: str
+    zone: str
+    pool: Optional[Dict[str, str]]
+    finishesAt: Optional[str]
+    sent: int
+    until: str
+    days: List[Dict[str, Any]]
+    ips: List[Dict[str, Any]]
+    ipCount: int
+    variants: List[Dict[str, Any]]
+
+
 # ``from`` and ``class`` are no names in a class of Python.
 Take = TypedDict(
     "Take",
