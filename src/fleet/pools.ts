@@ -337,7 +337,7 @@ export async function deletePool(tenant: Tenant, poolName: string, named?: strin
       isDeleted: true,
       ofAccount: {
         run: [
-          ['DEL', keys.pool(pool.id), keys.gate(pool.id)],
+          ['DEL', keys.pool(pool.id), keys.gate(pool.id), keys.leases(pool.id)],
           ['HDEL', keys.poolNames, pool.name],
           ['HDEL', keys.poolNumbers, pool.number],
           ['ZREM', keys.pools, pool.id],
