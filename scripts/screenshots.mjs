@@ -39,7 +39,7 @@ await main(async () => {
       ip: `/ips/${ip}`,
       pool: `/pools/${pool}`,
       schedules: '/schedules?volume=200000&ips=4',
-      held: '/held',
+      held: '/held?of=Newsletters&count=2000',
       confirm: `/ips/${ip}/hold`,
     });
   } finally {

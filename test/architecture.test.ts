@@ -19,7 +19,7 @@ const ROOMS: Record<string, readonly string[]> = {
   'src/runtime': ['src/redis', 'schedules', 'src/warmup'],
   'src/fleet': ['src/redis', 'src/runtime', 'src/wire', 'src/warmup', 'schedules'],
   'src/worker': ['src/fleet', 'src/queue', 'src/redis', 'src/runtime', 'src/warmup'],
-  'src/http': ['src/fleet', 'src/queue', 'src/redis', 'src/runtime', 'src/wire', 'src/warmup'],
+  'src/http': ['src/fleet', 'src/queue', 'src/redis', 'src/runtime', 'src/wire', 'src/warmup', 'schedules'],
   // Beside the floors: what others install.
   'src/sender': ['src/redis', 'src/warmup'],
   'src/client': [],
@@ -69,5 +69,12 @@ test('the pure rooms ask neither the clock, nor chance, nor the world', () => {
         code,
       );
     });
+  expect(wrong).toEqual([]);
+});
+
+test('the dashboard asks the use cases, and Redis itself only about its sessions', () => {
+  const wrong = sources
+    .filter((file) => file.startsWith('src/http/dashboard/') && !file.endsWith('/sessions.ts'))
+    .filter((file) => /\/redis\/|scripts\.redis|scripts\.run/.test(readFileSync(join(root, file), 'utf8')));
   expect(wrong).toEqual([]);
 });

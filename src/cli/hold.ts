@@ -54,4 +54,4 @@ Examples:
 const nameOf = (held: Ip | Pool) => ('ipAddress' in held ? held.ipAddress : `pool ${plain(held.name)}`);
 
 const heldBy = ({ scope, because }: { scope: string; because: string }) =>
-  `the hold of ${scope === 'ip' ? 'the IP' : `pool ${scope}`} (${plain(because)})`;
+  `the hold of ${scope === 'ip' ? 'the IP' : scope === 'account' ? 'the account' : `pool ${scope}`} (${plain(because)})`;

@@ -22,7 +22,7 @@ export type AddressPage = {
 /**
  * One page in ascending order.
  * @param after the page begins behind this address @param before or it ends before this one; neither need be there
- * @param within only addresses from the first to the last of these @param warmingOnly only IPs that warm up
+ * @param within only addresses from the first to the last of these @param inStatus only IPs in a status that has a list of its own
  */
 export async function pageByAddress(
   tenant: Tenant,
@@ -31,18 +31,18 @@ export async function pageByAddress(
     after = null,
     before = null,
     within = null,
-    warmingOnly = false,
+    inStatus = null,
     wanted = () => true,
   }: {
     limit: number;
     after?: string | null;
     before?: string | null;
     within?: readonly [first: string, last: string] | null;
-    warmingOnly?: boolean;
+    inStatus?: 'provisioning' | 'warming' | null;
     wanted?: (ip: DedicatedIp) => boolean;
   },
 ): Promise<AddressPage> {
-  const list = warmingOnly ? tenant.keys.warming : tenant.keys.byAddress;
+  const list = inStatus === null ? tenant.keys.byAddress : tenant.keys[inStatus];
   const isForward = before === null;
   // ';' is the character behind ':', which ends the address in a member.
   const [lowest, highest] = within
@@ -147,16 +147,19 @@ export async function ipsOfAddresses(
 
 const isOnAccount = ({ status }: DedicatedIp) => status !== 'cooldown' && status !== 'released';
 
-/** How many IPs there are, by what the indexes tell without looking at any: all that are not released. */
+/** How many IPs there are in each status: the lengths of lists, so it costs the same for any number. */
 export async function countIps({
   engine,
   keys,
-}: Tenant): Promise<{ all: number; warming: number; cooldown: number }> {
+}: Tenant): Promise<Record<'provisioning' | 'warming' | 'active' | 'cooldown', number>> {
   const { redis } = engine.scripts;
-  const [all, onAccount, warming] = await Promise.all([
+  const [all, onAccount, provisioning, warming] = await Promise.all([
     redis.zcard(keys.ips),
     redis.zcard(keys.byAddress),
+    redis.zcard(keys.provisioning),
     redis.zcard(keys.warming),
   ]);
-  return { all, warming, cooldown: Math.max(0, all - onAccount) };
+  // They were read one after the other, and an IP may have moved in between.
+  const active = Math.max(0, onAccount - provisioning - warming);
+  return { provisioning, warming, active, cooldown: Math.max(0, all - onAccount) };
 }

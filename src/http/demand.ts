@@ -5,7 +5,7 @@
  */
 import type { BecauseCode, TakeAnswer } from '../redis/answer.ts';
 
-/** What a sender named: one IP, a pool, or nothing. */
+/** What a sender named: one IP, a pool, or nothing, which is counted as the pool ''. */
 export type Target = { ip?: string | undefined; pool?: string | undefined };
 
 export type Denial = {
@@ -92,7 +92,7 @@ export function createDemand(clock: () => number = Date.now) {
       for (const grant of answer.granted) granted += grant.count;
       count(one.hours, ALL, hour, wanted, granted);
       if (ip !== undefined) count(one.hours, `ip ${ip}`, hour, wanted, granted);
-      else if (pool !== undefined) count(one.hours, `pool ${pool}`, hour, wanted, granted);
+      else count(one.hours, `pool ${pool ?? ''}`, hour, wanted, granted);
       if (answer.allowed || !answer.because) return;
       const { code, ipId } = answer.because;
       const key = `${ip ?? ''} ${pool ?? ''} ${code}`;

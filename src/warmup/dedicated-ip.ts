@@ -16,7 +16,7 @@ const instantMs = z.number().int().nonnegative();
 const limit = z.number().int().positive().nullable();
 
 export const Hold = z.object({
-  /** `ip`, `v3` (switched off there), or the id of the pool whose hold this is. */
+  /** `ip`, `v3` (switched off there), `account` (a stop of all its IPs), or the id of the pool whose hold this is. */
   scope: z.string(),
   /** No mail. */
   sending: z.boolean(),
@@ -29,6 +29,9 @@ export const Hold = z.object({
   untilMs: instantMs.nullable(),
 });
 export type Hold = z.infer<typeof Hold>;
+
+/** The hold of an account's stop. */
+export const ACCOUNT_SCOPE = 'account';
 
 /** Holds of the IP itself stay with it when it leaves its pools. */
 export const isOwnHold = ({ scope }: Pick<Hold, 'scope'>) => scope === 'ip' || scope === 'v3';

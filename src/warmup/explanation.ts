@@ -3,7 +3,7 @@
  * every number comes from the script that decides (`src/redis/lua/explain.lua`). Times are told on the clock of the IP's zone.
  */
 import type { Binding } from './counter.ts';
-import type { DedicatedIp, Hold } from './dedicated-ip.ts';
+import { ACCOUNT_SCOPE, type DedicatedIp, type Hold, isOwnHold } from './dedicated-ip.ts';
 import { sendingHold } from './progress.ts';
 import { counted, grouped, timeAndWait } from './words.ts';
 
@@ -133,7 +133,12 @@ function held(ip: ExplainedIp, nowMs: number): string {
     hold.untilMs === null
       ? 'until somebody resumes it'
       : `until ${timeAndWait(hold.untilMs, nowMs, zoneOf(ip))}`;
-  const whose = hold.scope === 'ip' || hold.scope === 'v3' ? 'is held' : 'is held with its pool';
+  const whose =
+    hold.scope === ACCOUNT_SCOPE
+      ? 'is held with the whole account'
+      : isOwnHold(hold)
+        ? 'is held'
+        : 'is held with its pool';
   return `${whose} by ${hold.by}, ${until}: ${hold.because || 'no reason was given'}`;
 }
 

@@ -18,7 +18,7 @@ export const HoldShape = z
     advance: z.boolean().describe('No progress: the warm-up day stays.'),
     because: text('Why, in the words of who held it.'),
     by: text('Who held it.'),
-    scope: text('`ip`, or the id of the pool whose hold this is.'),
+    scope: text('`ip`, `account`, or the id of the pool whose hold this is.'),
     since: at('Since when.'),
     until: atOrNever('Until when; `null` is until somebody resumes it.'),
   })

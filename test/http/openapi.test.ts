@@ -2,6 +2,7 @@ import { Validator } from '@seriousme/openapi-schema-validator';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { ApiDocument } from '../../src/http/openapi.ts';
 import { describedBy } from './described.ts';
+import { routesOfApi } from './routes.ts';
 import { useApi } from './support.ts';
 
 // The API describes itself. Every answer in every test of the API is held against this document too (`support.ts`).
@@ -20,25 +21,6 @@ const operations = () =>
     })),
   );
 
-/** What the router knows, in its own words. */
-function routesOfTheRouter(): string[] {
-  const printed = api.app.printRoutes({ commonPrefix: false, includeHooks: false });
-  const names: string[] = [];
-  const above: string[] = [];
-  for (const line of printed.split('\n')) {
-    const found = /^((?:[│ ] {3})*)[├└]── (.+?)(?: \(([A-Z, ]+)\))?$/.exec(line);
-    if (!found) continue;
-    const [, indent, part, methods = ''] = found;
-    const depth = indent!.length / 4;
-    above.length = depth;
-    above[depth] = part!;
-    const path = above.join('').replace(/(?<=\/):(\w+)(\([^)]*\))?/g, (_, name) => `{${name}}`);
-    for (const method of methods.split(', '))
-      if (method && method !== 'HEAD') names.push(`${method} ${path}`);
-  }
-  return names;
-}
-
 describe('the document', () => {
   test('is valid OpenAPI 3.1', async () => {
     const result = await new Validator().validate(structuredClone(document));
@@ -54,7 +36,7 @@ describe('the document', () => {
   });
 
   test('has every route that exists, and no other', () => {
-    const there = routesOfTheRouter();
+    const there = routesOfApi(api.app);
     expect(there.length).toBeGreaterThan(25);
     const described = operations().map(({ name }) => name);
     const missing = there.filter((name) => !described.includes(name));

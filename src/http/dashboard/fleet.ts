@@ -4,21 +4,23 @@ import ipaddr from 'ipaddr.js';
 import { countIps, pageByAddress } from '../../fleet/by-address.ts';
 import { findIpId, loadIp, loadIps } from '../../fleet/change.ts';
 import type { Tenant } from '../../fleet/engine.ts';
+import { holdAll, resumeAll } from '../../fleet/hold-all.ts';
 import { createIp } from '../../fleet/inventory.ts';
 import { pageOfIps } from '../../fleet/ips.ts';
 import type { Pool } from '../../fleet/pool.ts';
 import { allPools, getPool, membersOf } from '../../fleet/pools.ts';
 import { canonicalAddress } from '../../warmup/address.ts';
-import type { DedicatedIp } from '../../warmup/dedicated-ip.ts';
+import { ACCOUNT_SCOPE, type DedicatedIp } from '../../warmup/dedicated-ip.ts';
 import { WarmlineError } from '../../warmup/errors.ts';
 import { STATUSES, type Status } from '../../warmup/lifecycle.ts';
 import { labelWanted } from '../../wire/v1.ts';
 import { cursorAfter, readCursor } from '../cursor.ts';
 import { type Html, html, type Piece } from '../html.ts';
+import { holdFields, holdOfForm } from './hold-form.ts';
 import { confirmation, select, textField } from './layout.ts';
 import type { Pages } from './register.ts';
 import { ROW_HEAD, rowOf, viewsOf } from './view.ts';
-import { counted, grouped, percent } from './words.ts';
+import { counted, grouped, paramsOf, percent } from './words.ts';
 
 const PER_PAGE = 50;
 
@@ -40,16 +42,20 @@ export function registerFleet({ app, context, sessionOf, show, fieldsOf }: Pages
     const nameOf = new Map(pools.map(({ id, name }) => [id, name]));
     const isFiltered = query.q !== '' || query.status !== '' || query.pool !== '';
     const wanted = demand.wantedOf(tenant.account.id);
-    const others = counts.all - counts.warming - counts.cooldown;
+    // The stop is on every IP, so those of any page tell.
+    const isStopped = views.some(({ ip }) => ip.holds.some(({ scope }) => scope === ACCOUNT_SCOPE));
+    const all = Object.values(counts).reduce((sum, one) => sum + one, 0);
     return show(request, reply, {
       title: 'Fleet',
       at: '/',
       scripts: ['live.js'],
-      body: html`<div class="head"><h1>Fleet</h1>${session.may('write') && html`<a class="button main" href="/ips/new">Request an IP</a>`}</div>
+      body: html`<div class="head"><h1>Fleet</h1>${session.may('write') && html`<p class="buttons">${all > 0 && (isStopped ? html`<a class="button" href="/stop/lift">Lift the stop</a>` : html`<a class="button red" href="/stop">Stop all mail</a>`)} <a class="button main" href="/ips/new">Request an IP</a></p>`}</div>
+${isStopped && html`<p class="note warn">The account is stopped: the IPs below that say so send nothing until the stop is lifted.</p>`}
 <dl class="figures">
-<div><dt>IPs</dt><dd>${grouped(counts.all)}</dd></div>
+<div><dt>IPs</dt><dd>${grouped(all)}</dd></div>
+<div><dt>not started</dt><dd>${grouped(counts.provisioning)}</dd></div>
 <div><dt>warming</dt><dd>${grouped(counts.warming)}</dd></div>
-<div><dt>active or not started</dt><dd>${grouped(others)}</dd></div>
+<div><dt>active</dt><dd>${grouped(counts.active)}</dd></div>
 <div><dt>in cooldown</dt><dd>${grouped(counts.cooldown)}</dd></div>
 ${demandFigures(wanted)}
 </dl>
@@ -62,13 +68,67 @@ ${select('pool', 'Pool', [['', 'any'], ...pools.map(({ id, name }) => [id, name]
 ${found.note && html`<p class="note">${found.note}</p>`}
 ${
   views.length === 0
-    ? empty(counts.all > 0, isFiltered, session.may('write'))
+    ? empty(all > 0, isFiltered, session.may('write'))
     : html`<p class="live" data-live hidden role="status"></p>
 <div class="wide" role="region" aria-label="IPs" tabindex="0"><table class="rows">${ROW_HEAD}<tbody>
 ${views.map((view) => rowOf(view, poolNames(view.ip, nameOf)))}</tbody></table></div>`
 }
 ${pager(query, found)}`,
     });
+  });
+
+  app.get('/stop', async (request, reply) => {
+    const session = sessionOf(request);
+    const { provisioning, warming, active } = await countIps(session.tenant);
+    return show(request, reply, {
+      title: 'Stop all mail of the account',
+      at: '/',
+      body: confirmation({
+        session,
+        action: '/stop',
+        title: 'Stop all mail of the account',
+        happens: [
+          `Every IP that the account has now is held, ${counted(provisioning + warming + active, 'IP')}, one handful after the other: some ten thousand take a few seconds.`,
+          'Mail stops for every sender; what was leased before may be sent for one second more.',
+          'IPs that come to the account later are not under this stop.',
+          'Nothing is lost: lift it, and each goes on at the day that it had, unless another hold of its own goes on.',
+        ],
+        fields: holdFields(),
+        button: 'Stop all mail',
+        isRed: true,
+        back: '/',
+      }),
+    });
+  });
+
+  app.post('/stop', async (request, reply) => {
+    const fields = fieldsOf(request);
+    await holdAll(sessionOf(request).tenant, holdOfForm(fields));
+    return reply.redirect('/?did=stopped', 303);
+  });
+
+  app.get('/stop/lift', async (request, reply) =>
+    show(request, reply, {
+      title: 'Lift the stop of the account',
+      at: '/',
+      body: confirmation({
+        session: sessionOf(request),
+        action: '/stop/lift',
+        title: 'Lift the stop of the account',
+        happens: [
+          'Every IP that the stop holds may send again, within the limits of its day.',
+          'What is held for itself or with its pool stays held.',
+        ],
+        button: 'Lift it',
+        back: '/',
+      }),
+    }),
+  );
+
+  app.post('/stop/lift', async (request, reply) => {
+    fieldsOf(request);
+    await resumeAll(sessionOf(request).tenant);
+    return reply.redirect('/?did=lifted', 303);
   });
 
   app.get('/ips/new', async (request, reply) => {
@@ -159,7 +219,7 @@ async function find(tenant: Tenant, { q, status, pool, after, before }: Query): 
     after: after === '' ? null : canonicalAddress(after, 'after'),
     before: before === '' ? null : canonicalAddress(before, 'before'),
     within: what.within,
-    warmingOnly: status === 'warming',
+    inStatus: status === 'warming' || status === 'provisioning' ? status : null,
     wanted: fits,
   });
   return {
@@ -238,7 +298,7 @@ function pager(query: Query, { after, before }: Found): Piece {
   const link = (name: 'after' | 'before', value: string) => {
     const { q, status, pool } = query;
     const params = Object.entries({ q, status, pool, [name]: value }).filter(([, one]) => one !== '');
-    return `/?${new URLSearchParams(params)}`;
+    return `/?${paramsOf(Object.fromEntries(params))}`;
   };
   if (after === null && before === null) return null;
   return html`<nav class="pager" aria-label="Pages of the list">

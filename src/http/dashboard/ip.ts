@@ -2,7 +2,7 @@
 import { getIp, historyOf } from '../../fleet/ips.ts';
 import { allPools } from '../../fleet/pools.ts';
 import { calendarDayAt } from '../../warmup/calendar.ts';
-import { calendarOf } from '../../warmup/dedicated-ip.ts';
+import { ACCOUNT_SCOPE, calendarOf } from '../../warmup/dedicated-ip.ts';
 import { HOUR_MS } from '../../warmup/units.ts';
 import { type Html, html, type Piece } from '../html.ts';
 import { ipNamed } from '../v1/named.ts';
@@ -11,8 +11,17 @@ import { chart } from './charts.ts';
 import { demandFigures } from './fleet.ts';
 import { buttonsOf } from './ip-buttons.ts';
 import type { Pages } from './register.ts';
-import { cellsOf, dayOf, type IpView, neglectText, nextChange, standing, viewOf } from './view.ts';
-import { grouped, instantText, lengthText, limitText, orUnlimited, shortText, time } from './words.ts';
+import { cellsOf, dayOf, type IpView, neglectText, nextChange, viewOf } from './view.ts';
+import {
+  grouped,
+  instantText,
+  lengthText,
+  limitText,
+  orUnlimited,
+  paramsOf,
+  shortText,
+  time,
+} from './words.ts';
 
 /** More days than these do not fit into a chart. */
 const MOST_DAYS = 60;
@@ -39,13 +48,12 @@ export function registerIp({ app, context, sessionOf, show }: Pages): void {
       body: html`<p class="crumbs"><a href="/">Fleet</a></p>
 <div data-ip="${ip.id}">
 <div class="head"><h1>${ip.address}</h1><p data-cell="status">${cells.status}</p></div>
-<p class="standing">${standing(view)}</p>
+<p class="standing"><span data-cell="standing">${cells.standing}</span> <a href="/held?${paramsOf({ of: ip.address, count: '1' })}#explain">Explain</a></p>
 ${neglect && html`<p class="note warn">It ${neglect}. Give it mail, or hold its progress so that the limits wait for it.</p>`}
 <p class="live" data-live hidden role="status"></p>
 <dl class="figures wide-figures">
 <div><dt>today</dt><dd data-cell="day">${cells.day}</dd></div>
 <div><dt>this hour</dt><dd data-cell="hour">${cells.hour}</dd></div>
-<div><dt>now</dt><dd data-cell="now">${cells.now}</dd></div>
 <div><dt>next change</dt><dd data-cell="next">${cells.next}</dd></div>
 ${demandFigures(wanted)}
 </dl>
@@ -73,7 +81,7 @@ ${wire.holds.map(
   ({ sending, advance, because, by, since, until, scope }) =>
     html`<li>${
       sending && advance ? 'No mail and no progress' : sending ? 'No mail' : 'No progress'
-    }: ${because}. By ${by}${scope.startsWith('pool_') && html`, for the whole pool <a href="/pools/${scope}">${names.get(scope) ?? scope}</a>`}, since ${time(since)}${until ? html`, until ${time(until)}` : ', until somebody resumes it'}.</li>`,
+    }: ${because}. By ${by}${scope.startsWith('pool_') && html`, for the whole pool <a href="/pools/${scope}">${names.get(scope) ?? scope}</a>`}${scope === ACCOUNT_SCOPE && html`, for the whole account: <a href="/stop/lift">lift it</a> for all`}, since ${time(since)}${until ? html`, until ${time(until)}` : ', until somebody resumes it'}.</li>`,
 )}</ul></section>`;
 }
 

@@ -29,6 +29,9 @@ const DONE: Readonly<Record<string, string>> = {
   ended: 'The warm-up is over: the IP is active.',
   held: 'Held. What was leased before may still be sent for at most one second.',
   resumed: 'Resumed.',
+  stopped:
+    'Every IP of the account is held. What was leased before may still be sent for at most one second.',
+  lifted: 'The stop is lifted. What is held for itself or with its pool stays held.',
   released: 'Released: it sends nothing any more and rests now.',
   restored: 'Restored, with the warm-up day that it had.',
   ceiling: 'The ceiling is set.',

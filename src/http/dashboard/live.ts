@@ -14,7 +14,7 @@ import { cellsOf, viewsOf } from './view.ts';
 
 const LOOKS_EVERY_MS = 1_000;
 /** Proxies close what is silent; a session that has ended is noticed at the same time. */
-const HEARTBEAT_MS = 15_000;
+const HEARTBEAT_MS = 5_000;
 const MOST_WATCHERS = 200;
 const MOST_WATCHERS_OF_ACCOUNT = 50;
 /** As many as a page shows at most: the IPs of a pool. */
@@ -37,7 +37,7 @@ export function registerLive({ app, context, sessionOf }: Pages): void {
 
   app.get<{ Querystring: { ips?: unknown } }>(
     '/live',
-    { config: { quiet: true } },
+    { config: { quiet: true }, exposeHeadRoute: false },
     async (request, reply) => {
       const { tenant, idHash } = sessionOf(request);
       const { ips } = request.query;

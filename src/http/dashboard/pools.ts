@@ -1,6 +1,6 @@
 /** `/pools`: names for groups of IPs: who is in them, what they sent, what went beyond the warming ones, and the red button. */
 import { findIpId, loadIps } from '../../fleet/change.ts';
-import type { Tenant } from '../../fleet/engine.ts';
+import { nowIn, type Tenant } from '../../fleet/engine.ts';
 import type { Pool } from '../../fleet/pool.ts';
 import {
   createPool,
@@ -26,7 +26,7 @@ import { holdFields, holdOfForm } from './hold-form.ts';
 import { confirmation, textField, token } from './layout.ts';
 import type { Pages } from './register.ts';
 import { type IpView, ROW_HEAD, rowOf, viewsOf } from './view.ts';
-import { bar, CODES, counted, grouped, lengthText, percent, time, usedText } from './words.ts';
+import { bar, CODES, counted, grouped, lengthText, paramsOf, percent, time, usedText } from './words.ts';
 
 export function registerPoolPages(pages: Pages): void {
   const { app, context, sessionOf, show } = pages;
@@ -85,11 +85,11 @@ ${pools.map(
     const session = sessionOf(request);
     const { tenant } = session;
     const pool = await describePool(tenant, await getPool(tenant, request.params.id));
-    const [views, next] = await Promise.all([
+    const [nowMs, views, next] = await Promise.all([
+      nowIn(tenant),
       membersOf(tenant, pool.id).then(async (ids) => viewsOf(context, tenant, await loadIps(tenant, ids))),
       context.limiterOf(tenant.account).peek({ pool: pool.id }),
     ]);
-    const nowMs = views[0]?.nowMs ?? Date.now();
     const mayWrite = session.may('write');
     const sums = sumOf(views.map(({ quota }) => quota));
     const held = pool.hold && isHeld(pool.hold, nowMs) ? pool.hold : null;
@@ -103,7 +103,7 @@ ${pools.map(
         next.allowed
           ? html`<span class="good">Sends now</span>`
           : html`<span class="bad">Denied now</span>: ${views.length === 0 ? 'it has no IP' : (CODES[next.because?.code ?? ''] ?? 'no IP has room')}${next.retryAfterMs !== null && html`; again in ${lengthText(next.retryAfterMs)}`}`
-      }</p>
+      } <a href="/held?${paramsOf({ of: pool.id })}#explain">Explain</a></p>
 ${held && html`<p class="note warn">Held by ${held.by} since ${time(held.sinceMs)}: ${held.because}.</p>`}
 <dl class="figures wide-figures">
 <div><dt>all IPs, today</dt><dd>${bar(sums.day)}<span class="num">${usedText(sums.day)}</span></dd></div>

@@ -1,8 +1,8 @@
 /** One IP as the pages show it: what is decided, what was counted, and what comes next, read at one instant. */
 import { planOf } from '../../fleet/change.ts';
 import type { Tenant } from '../../fleet/engine.ts';
-import { calendarDayAt, dayBeginsAt } from '../../warmup/calendar.ts';
-import { calendarOf, type DedicatedIp } from '../../warmup/dedicated-ip.ts';
+import { calendarDayAt, dayBeginsAt, daysBegunBetween } from '../../warmup/calendar.ts';
+import { calendarOf, type DedicatedIp, type Warmup } from '../../warmup/dedicated-ip.ts';
 import { limitsOn, type Plan } from '../../warmup/plan.ts';
 import { isHeld, warmupDayAt } from '../../warmup/progress.ts';
 import { HOUR_MS } from '../../warmup/units.ts';
@@ -52,12 +52,26 @@ export function dayOf({ ip, counted, plan }: IpView, calendarDay: number): Day {
   const { warmup } = ip;
   const ended = warmup?.completedAtMs ?? null;
   const isWarming = warmup !== null && plan !== null && (ended === null || fromMs < ended);
-  const warmupDay = isWarming ? Math.min(warmupDayAt({ ...ip, warmup }, fromMs), warmup.totalDays) : null;
+  const warmupDay = isWarming
+    ? Math.min(warmupDayAt({ ...ip, warmup: asOf(warmup, fromMs) }, fromMs), warmup.totalDays)
+    : null;
   const { dailyLimit, hourlyCap } =
     warmupDay !== null && plan ? limitsOn(plan, warmupDay) : { dailyLimit: null, hourlyCap: null };
   const byHour = hourlyCap === null ? null : hourlyCap * Math.ceil((toMs - fromMs) / HOUR_MS);
   const sendable = dailyLimit === null ? byHour : byHour === null ? dailyLimit : Math.min(dailyLimit, byHour);
   return { fromMs, toMs, warmupDay, dailyLimit, hourlyCap, sendable, sent: Math.max(running, filed) };
+}
+
+/**
+ * The record has each correction at the instant at which it was made. One for days that stood still was made when they were
+ * over, so before it, as many of them count as had begun by then.
+ */
+function asOf(warmup: Warmup, atMs: number): Warmup {
+  const adjustments = warmup.adjustments.map((one) => {
+    if (one.atMs <= atMs) return one;
+    return { ...one, days: Math.min(0, one.days + daysBegunBetween(warmup, atMs, one.atMs)) };
+  });
+  return { ...warmup, adjustments };
 }
 
 /** Below this share of what it might have sent, a day warms nobody. */
@@ -126,7 +140,7 @@ export function statusBadge({ ip, wire }: IpView): Html {
 }
 
 /** May one send go now, and if not: why, and when again. */
-export function standing({ quota, nowMs }: IpView): Html {
+function standing({ quota, nowMs }: IpView): Html {
   if (quota.allowed) return html`<span class="good">Sends now</span>`;
   const again =
     quota.retryAfterMs === null
@@ -139,7 +153,7 @@ export function standing({ quota, nowMs }: IpView): Html {
 
 export const ROW_HEAD = html`<thead><tr><th scope="col">IP</th><th scope="col">Status</th><th scope="col">Today</th><th scope="col">This hour</th><th scope="col">Now</th><th scope="col">Next change</th></tr></thead>`;
 
-export function cellsOf(view: IpView): Record<'status' | 'day' | 'hour' | 'now' | 'next', Html> {
+export function cellsOf(view: IpView): Record<'status' | 'standing' | 'day' | 'hour' | 'now' | 'next', Html> {
   const { quota, ip, nowMs } = view;
   const sends = ip.status === 'warming' || ip.status === 'active';
   const next = nextChange(view);
@@ -147,6 +161,7 @@ export function cellsOf(view: IpView): Record<'status' | 'day' | 'hour' | 'now' 
   const none = html`<span class="faint">nothing</span>`;
   return {
     status: html`${statusBadge(view)} <span class="day">${dayText(view)}</span>`,
+    standing: standing(view),
     day: sends ? html`${bar(quota.day)}<span class="num">${usedText(quota.day)}</span>` : none,
     hour: sends ? html`${bar(quota.hour)}<span class="num">${usedText(quota.hour)}</span>` : none,
     now: html`${quota.allowed ? html`<span class="good">sends</span>` : html`<span class="bad">denied</span>: ${reasonText(quota)}${quota.retryAfterMs !== null && `; again in ${lengthText(quota.retryAfterMs)}`}`}${neglect && html`<br><span class="warn">${neglect}</span>`}`,

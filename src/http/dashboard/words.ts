@@ -1,13 +1,13 @@
 /** Numbers, times and reasons as people read them. */
+import { counted, grouped } from '../../warmup/words.ts';
 import type { IpQuota } from '../../wire/quota.ts';
 import { type Html, html } from '../html.ts';
 
-export const grouped = (value: number) => String(value).replace(/\B(?=(\d{3})+$)/g, ',');
+export { counted, grouped };
+
 /** On the wire unlimited is -1. */
 export const limitText = (limit: number) => (limit < 0 ? 'unlimited' : grouped(limit));
 export const orUnlimited = (limit: number | null) => (limit === null ? 'unlimited' : grouped(limit));
-/** `1 IP`, `2 IPs` */
-export const counted = (count: number, noun: string) => `${grouped(count)} ${noun}${count === 1 ? '' : 's'}`;
 /** What is little is not nothing, and nearly all is not all. */
 export function percent(share: number): string {
   if (share > 0 && share < 0.01) return 'under 1 %';
@@ -34,7 +34,7 @@ export const time = (at: number | string): Html => {
   return html`<time datetime="${new Date(ms).toISOString()}">${instantText(ms)} UTC</time>`;
 };
 
-/** `45 s`, `12 min`, `3 h 20 min`, `2 days` */
+/** `45 s`, `12 min`, `3 h 20 min`, `2 days`: to the minute, so that what is live is not renewed each second. */
 export function lengthText(ms: number): string {
   const seconds = Math.max(0, Math.ceil(ms / 1000));
   if (seconds < 90) return `${seconds} s`;
@@ -94,3 +94,6 @@ export function bar({ used, limit }: { used: number; limit: number }): Html {
   const kind = limit < 0 ? 'open' : limit > 0 && used >= limit ? 'full' : 'part';
   return html`<svg class="bar ${kind}" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true" focusable="false"><rect class="track" width="100" height="8"/><rect class="fill" width="${(share * 100).toFixed(2)}" height="8"/></svg>`;
 }
+
+/** The part of an address behind the question mark. */
+export const paramsOf = (params: Readonly<Record<string, string>>) => new URLSearchParams(params).toString();

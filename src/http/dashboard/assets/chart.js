@@ -1,6 +1,7 @@
 // Draws each chart from the table that stands beside it, with the colours of the page. Without this script the table is there.
 (() => {
   const styleOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const short = new Intl.NumberFormat('en', { notation: 'compact' });
   const whole = (value) =>
     value === null || value === undefined ? '' : Math.round(value).toLocaleString('en-US');
   const HEIGHT = 260;
@@ -9,6 +10,7 @@
     const heads = [...figure.querySelectorAll('thead th')].slice(1);
     const rows = [...figure.querySelectorAll('tbody tr')];
     return {
+      first: figure.querySelector('thead th').textContent,
       labels: rows.map((row) => row.querySelector('th').textContent),
       columns: heads.map((head, index) => ({
         name: head.textContent,
@@ -22,9 +24,15 @@
     };
   }
 
+  function powersUpTo(most) {
+    const powers = [1];
+    while (powers.at(-1) < most) powers.push(powers.at(-1) * 10);
+    return powers;
+  }
+
   function draw(figure) {
     const place = figure.querySelector('.plot');
-    const { labels, columns } = read(figure);
+    const { first, labels, columns } = read(figure);
     place.replaceChildren();
     if (labels.length === 0) return;
     // A logarithmic scale has no zero.
@@ -43,9 +51,7 @@
       height: HEIGHT,
       scales: {
         x: { time: false, range: [-0.6, labels.length - 0.4] },
-        y: isLog
-          ? { distr: 3, range: [1, 10 ** Math.ceil(Math.log10(most * 1.01))] }
-          : { range: [0, most * 1.08] },
+        y: isLog ? { distr: 3, range: [1, powersUpTo(most).at(-1)] } : { range: [0, most * 1.08] },
       },
       axes: [
         {
@@ -57,12 +63,14 @@
         },
         {
           ...axis,
-          size: 78,
-          values: (_, splits) => splits.map((at) => (isLog && Math.log10(at) % 1 !== 0 ? '' : whole(at))),
+          size: 58,
+          // One line for each power of ten: between them a logarithm tells nobody anything.
+          ...(isLog ? { splits: () => powersUpTo(most) } : {}),
+          values: (_, splits) => splits.map((at) => (at === null ? '' : short.format(at))),
         },
       ],
       series: [
-        { value: (_, at) => labels[at] ?? '' },
+        { label: first, value: (_, at) => labels[at] ?? '' },
         ...columns.map(({ name, kind, colour }) => ({
           label: name,
           stroke: styleOf(colour),
@@ -71,7 +79,7 @@
           value: (_, value) => whole(value),
           ...(kind === 'bars'
             ? { fill: styleOf(colour), paths: uPlot.paths.bars({ size: [0.6, 40] }), points: { show: false } }
-            : { paths: uPlot.paths.stepped({ align: 1 }), points: { show: labels.length < 3 } }),
+            : { points: { show: labels.length <= 20, size: 5, fill: styleOf(colour) } }),
         })),
       ],
     };
