@@ -4,6 +4,9 @@ import { runProcess } from './process.ts';
 
 export function register(command: Command): void {
   command
-    .addHelpText('after', '\nExample:\n  REDIS_URL=redis://10.0.0.5:6379 warmline worker')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  REDIS_URL=redis://10.0.0.5:6379 warmline worker\n  METRICS_PORT=9464 REDIS_URL=redis://10.0.0.5:6379 warmline worker     with /metrics on 127.0.0.1:9464',
+    )
     .action(() => runProcess({ name: 'worker', api: false, worker: true, embedded: false }));
 }

@@ -5,6 +5,7 @@ import { Accounts, Inventory, Keys, TestClock } from './operator.ts';
 import { Listing } from './pages.ts';
 import { Quota } from './quota.ts';
 import type { Change, ChangesParams, Forecast, ForecastParams } from './types.ts';
+import { Webhooks } from './webhooks.ts';
 
 export class Warmline {
   readonly dedicatedIps: DedicatedIps;
@@ -13,6 +14,7 @@ export class Warmline {
   readonly accounts: Accounts;
   readonly keys: Keys;
   readonly testClock: TestClock;
+  readonly webhooks: Webhooks;
   readonly #api: Api;
 
   constructor(options: WarmlineOptions = {}) {
@@ -24,6 +26,7 @@ export class Warmline {
     this.accounts = new Accounts(api);
     this.keys = new Keys(api);
     this.testClock = new TestClock(api);
+    this.webhooks = new Webhooks(api);
   }
 
   /** When a campaign is done: on which days and over which IPs it leaves, and what would change that. Nothing changes by asking. */

@@ -497,3 +497,58 @@ export type AdvanceParams = {
   work?: boolean;
 };
 export type Advanced = { now: string; changes: EngineChange[] };
+
+// ---- webhooks
+
+/** A newer API may know others. */
+export type WebhookEventType =
+  | 'ip.status_changed'
+  | 'ip.quota_used'
+  | 'ip.hold_changed'
+  | 'pool.hold_changed'
+  | (string & {});
+
+export type Webhook = {
+  id: string;
+  url: string;
+  events: WebhookEventType[];
+  description: string | null;
+  enabled: boolean;
+  disabledBecause: string | null;
+  /** Since when every attempt has failed. */
+  failingSince: string | null;
+  createdAt: string;
+  updatedAt: string;
+};
+/** `secret` signs what is sent, and is shown this once. */
+export type CreatedWebhook = Webhook & { secret: string };
+export type CreateWebhookParams = {
+  url: string;
+  /** All unless said. */
+  events?: ('ip.status_changed' | 'ip.quota_used' | 'ip.hold_changed' | 'pool.hold_changed')[];
+  description?: string | null;
+};
+export type UpdateWebhookParams = Partial<CreateWebhookParams> & { enabled?: boolean };
+
+/** One attempt to send one event. */
+export type WebhookDelivery = {
+  eventId: string;
+  type: WebhookEventType;
+  at: string;
+  attempt: number;
+  outcome: 'delivered' | 'failed' | 'given_up';
+  status: number | null;
+  ms: number;
+  error: string | null;
+  nextAttemptAt: string | null;
+};
+
+/** What is sent to a webhook. */
+export type WebhookEvent = {
+  /** The same however often it comes. */
+  id: string;
+  type: WebhookEventType;
+  at: string;
+  accountId: string;
+  data: Record<string, unknown>;
+};

@@ -21,7 +21,8 @@ const MOST_RECORDS_OF_ACCOUNT = 500;
 const MOST_RECORDS = 2_000;
 
 export type Counted = 'provisioning' | 'warming' | 'active' | 'cooldown';
-export type CountedQuota = { used: number; left: number };
+/** Of what has a limit, what is used and left; and all that was sent, with a limit or without. */
+export type CountedQuota = { used: number; left: number; sent: number };
 export type QuotaSums = {
   /** So many hot records the sums are from; compare with the count of the status. */
   ips: number;
@@ -46,7 +47,8 @@ export type Census = {
   lagMs: number;
 };
 
-const noSums = (): QuotaSums => ({ ips: 0, day: { used: 0, left: 0 }, hour: { used: 0, left: 0 } });
+const nothing = (): CountedQuota => ({ used: 0, left: 0, sent: 0 });
+const noSums = (): QuotaSums => ({ ips: 0, day: nothing(), hour: nothing() });
 const nobody = (name: string): AccountCensus => ({
   name,
   ips: { provisioning: 0, warming: 0, active: 0, cooldown: 0 },
@@ -151,14 +153,15 @@ function addTo({ quota: sums }: AccountCensus, raw: Buffer, nowMs: number): void
   if (quota.gate === 'closed') return;
   const settled = settle(state, quota, nowMs);
   const { limits } = windowAt(quota, settled.atMs);
-  const { day, hour, ...rest } = sums[quota.gate];
-  add(day, settled.dayUsed, limits.dailyLimit);
-  add(hour, settled.hourUsed, limits.hourlyCap);
-  sums[quota.gate] = { ...rest, ips: rest.ips + 1, day, hour };
+  const sum = sums[quota.gate];
+  sum.ips += 1;
+  add(sum.day, settled.dayUsed, limits.dailyLimit);
+  add(sum.hour, settled.hourUsed, limits.hourlyCap);
 }
 
-/** Of what has no limit nothing is left and nothing is missing. */
-function add(sum: CountedQuota, used: number, limit: number | null): void {
-  sum.used += used;
-  if (limit !== null) sum.left += Math.max(0, limit - used);
+function add(sum: CountedQuota, sent: number, limit: number | null): void {
+  sum.sent += sent;
+  if (limit === null) return;
+  sum.used += sent;
+  sum.left += Math.max(0, limit - sent);
 }

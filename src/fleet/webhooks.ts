@@ -229,6 +229,13 @@ export async function noteFailure({ engine, keys }: Tenant, id: string, realNowM
   return Number((await redis.hget(keys.webhooksFailing, id)) ?? realNowMs);
 }
 
+/** What was under way when a webhook was deleted leaves nothing behind that nobody would ever remove. */
+export async function forgetIfGone({ engine, keys }: Tenant, id: string): Promise<void> {
+  const { redis } = engine.scripts;
+  if ((await redis.hexists(keys.webhooks, id)) === 1) return;
+  await Promise.all([redis.del(keys.webhookLog(id)), redis.hdel(keys.webhooksFailing, id)]);
+}
+
 /** Whoever made it has to switch it on again. One that is gone by now is left alone. */
 export async function disableWebhook(tenant: Tenant, id: string, because: string): Promise<void> {
   if (!(await findWebhook(tenant, id))) return;

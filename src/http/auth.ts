@@ -102,8 +102,12 @@ const LOOPBACK_HOST = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
 /** What proxies add: then it is somebody else who asks, through a proxy that runs here. */
 const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via'];
 
-/** Asked directly, by the name of this machine for itself: a web page that had its own name point here has another. */
-const isFromThisMachine = ({ socket, headers }: FastifyRequest) =>
+/**
+ * Asked directly, by the name of this machine for itself: a web page that had its own name point here has another. A proxy
+ * that says nothing of itself gives itself away by HTTP/1.0, which most of them speak to those behind them.
+ */
+const isFromThisMachine = ({ socket, headers, raw }: FastifyRequest) =>
+  raw.httpVersion !== '1.0' &&
   LOOPBACK.test(socket.remoteAddress ?? '') &&
   LOOPBACK_HOST.test(headers.host ?? '') &&
   FORWARDED.every((name) => headers[name] === undefined);

@@ -5,7 +5,14 @@
 import type { FastifyInstance } from 'fastify';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { z } from 'zod';
-import { type Census, type Counted, MOST_NAMED_ACCOUNTS, OTHERS, takeCensus } from '../fleet/census.ts';
+import {
+  type Census,
+  type Counted,
+  type CountedQuota,
+  MOST_NAMED_ACCOUNTS,
+  OTHERS,
+  takeCensus,
+} from '../fleet/census.ts';
 import type { Engine } from '../fleet/engine.ts';
 import type { BecauseCode, TakeAnswer } from '../redis/answer.ts';
 import { WarmlineError } from '../warmup/errors.ts';
@@ -53,7 +60,8 @@ type Outcome = BecauseCode | 'granted' | 'refused' | 'failed';
 
 /** The takes of one account, in plain numbers: they become metrics when somebody looks. */
 export type CountedTakes = { add(outcome: TakeAnswer | Error): void };
-export type TakeCounts = { of(account: { id: string; name: string }): CountedTakes };
+/** @param account `null` where it is not known */
+export type TakeCounts = { of(account: { id: string; name: string } | null): CountedTakes };
 
 export function createTakeCounts(registry: Registry): TakeCounts {
   const byId = new Map<string, Takes>();
@@ -82,7 +90,9 @@ export function createTakeCounts(registry: Registry): TakeCounts {
     },
   });
   return {
-    of({ id, name }) {
+    of(account) {
+      if (account === null) return others;
+      const { id, name } = account;
       let takes = byId.get(id);
       if (!takes) {
         if (byId.size >= MOST_NAMED_ACCOUNTS) return others;
@@ -183,21 +193,34 @@ function addFleet(registry: Registry, engine: Engine): void {
     }
   });
   const labels = ['account', 'status', 'window'] as const;
-  const quotas = (what: 'used' | 'left', help: string) =>
-    gauge(`warmline_quota_${what}_sends`, help, labels, (to, { byAccount }) => {
+  const sums = (name: string, what: keyof CountedQuota, help: string) =>
+    gauge(name, help, labels, (to, { byAccount }) => {
       for (const { name: account, quota } of byAccount) {
-        for (const [status, sums] of Object.entries(quota)) {
-          if (sums.ips === 0) continue;
-          to.set({ account, status, window: 'day' }, sums.day[what]);
-          to.set({ account, status, window: 'hour' }, sums.hour[what]);
+        for (const [status, { ips, day, hour }] of Object.entries(quota)) {
+          if (ips === 0) continue;
+          to.set({ account, status, window: 'day' }, day[what]);
+          to.set({ account, status, window: 'hour' }, hour[what]);
         }
       }
     });
-  quotas('used', 'Sends counted in the running day and hour of each IP, summed up.');
-  quotas('left', 'Sends left in the running day and hour of the IPs that have a limit, summed up.');
+  sums(
+    'warmline_quota_used_sends',
+    'used',
+    'Sends counted in the running day and hour of the IPs that have a limit.',
+  );
+  sums(
+    'warmline_quota_left_sends',
+    'left',
+    'Sends left in the running day and hour of the IPs that have a limit.',
+  );
+  sums(
+    'warmline_window_sends',
+    'sent',
+    'Sends counted in the running day and hour of all IPs, with a limit or without.',
+  );
   gauge(
     'warmline_quota_ips',
-    'IPs that the sums of quota used and left are from; fewer than there are in a large fleet.',
+    'IPs that these sums are from; fewer than there are in a large fleet.',
     ['account', 'status'],
     (to, { byAccount }) => {
       for (const { name: account, quota } of byAccount) {

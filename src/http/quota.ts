@@ -23,12 +23,13 @@ import {
   type TakeAnswerShape,
 } from '../wire/quota.ts';
 import type { Context } from './context.ts';
-import { answerTo, bodyOf } from './errors.ts';
+import { answerTo, bodyOf, HttpProblem } from './errors.ts';
 import type { CountedTakes, TakeCounts } from './metrics.ts';
 import type { RouteDocs } from './openapi.ts';
 import { textSchemaOf } from './text-schema.ts';
 import { ipNamed } from './v1/named.ts';
 
+const TAKE_PATH = '/v1/quota/take';
 const TAKE: RouteDocs = {
   summary: 'Take sends before sending them',
   description:
@@ -70,6 +71,13 @@ export function registerTakes(
 ): void {
   const sends = { scope: 'send', quiet: true } as const;
 
+  // Where Redis is away nobody knows whose key it is, and a take fails before it is one.
+  app.addHook('onError', (request, _reply, error, done) => {
+    if (!request.caller && !(error instanceof HttpProblem) && request.routeOptions.url === TAKE_PATH)
+      counts.of(null).add(error);
+    done();
+  });
+
   /** What one of many is refused for, as it would be told alone. */
   function refusalOf(error: Error, request: FastifyRequest) {
     if (isOut(error)) log.error({ requestId: request.id, err: error }, 'one take of many failed');
@@ -77,7 +85,7 @@ export function registerTakes(
   }
 
   app.post(
-    '/v1/quota/take',
+    TAKE_PATH,
     { config: { ...sends, docs: TAKE }, schema: { response: { 200: TAKE_ANSWER_TEXT } } },
     (request) => {
       const asked = readTakes(request.body);

@@ -32,11 +32,11 @@ import { collectRoutes, registerOpenApi } from './openapi.ts';
 import { registerQuotas, registerTakes } from './quota.ts';
 import { limitRequests } from './rate-limit.ts';
 import { registerTestClock } from './test-clock.ts';
-import { registerWebhooks } from './webhooks.ts';
 import { registerDedicatedIps } from './v1/dedicated-ips.ts';
 import { registerHolds } from './v1/holds.ts';
 import { registerPools } from './v1/pools.ts';
 import { pathOfV3, registerV3 } from './v3/register.ts';
+import { registerWebhooks } from './webhooks.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -9,13 +9,10 @@ import { collectDefaultMetrics, Histogram, Registry } from 'prom-client';
 
 export { Registry } from 'prom-client';
 
-/** A timer of Node's that looks how late it is; ten times a second are enough, and cost nothing. */
-const LATENESS_EVERY_MS = 100;
-
 /** One for each process: memory, CPU time, and how late the event loop is. */
 export function createRegistry(): Registry {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LATENESS_EVERY_MS });
+  collectDefaultMetrics({ register: registry });
   return registry;
 }
 

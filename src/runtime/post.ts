@@ -28,8 +28,13 @@ export type PostOptions = {
 };
 
 /** One that anybody on the internet can be reached at; no private, loopback, link-local, multicast or mapped one. */
-export const isPublicAddress = (address: string): boolean =>
-  ipaddr.isValid(address) && ipaddr.process(address).range() === 'unicast';
+export function isPublicAddress(address: string): boolean {
+  if (!ipaddr.isValid(address)) return false;
+  const parsed = ipaddr.process(address);
+  if (parsed.range() !== 'unicast') return false;
+  // Of IPv6 only 2000::/3 is given to anybody; what once had a meaning elsewhere may still have one inside a network.
+  return parsed.kind() === 'ipv4' || (parsed.toByteArray()[0]! & 0xe0) === 0x20;
+}
 
 /** Never rejects. */
 export function post(url: string, body: string, options: PostOptions): Promise<PostResult> {

@@ -12,6 +12,7 @@ import {
   disableWebhook,
   FAILS_FOR_MS,
   findWebhook,
+  forgetIfGone,
   headersFor,
   logDelivery,
   noteFailure,
@@ -174,6 +175,7 @@ export async function startWebhooks({
     );
     if (error === null) {
       await noted(noteSuccess(tenant, webhook.id));
+      await noted(forgetIfGone(tenant, webhook.id));
       return outcome;
     }
     const facts = { webhook: webhook.id, account: tenant.account.id, event: event.id, attempt, status };
@@ -189,6 +191,7 @@ export async function startWebhooks({
       await noted(disableWebhook(tenant, webhook.id, because));
       log.warn({ webhook: webhook.id, account: tenant.account.id, because }, 'webhook switched off');
     }
+    await noted(forgetIfGone(tenant, webhook.id));
     if (isLast) throw new UnrecoverableError(error);
     throw new TryAgain(error, afterMs);
   }

@@ -119,6 +119,24 @@ test('keys: one of another account sees nothing of this one, until it is revoked
   await expect(tenant.dedicatedIps.list()).rejects.toBeInstanceOf(AuthenticationError);
 });
 
+test('webhooks', async () => {
+  const { webhooks } = client;
+  const { secret, ...made } = await webhooks.create({
+    url: 'https://example.com/x',
+    events: ['ip.quota_used'],
+  });
+  expect(secret).toMatch(/^whsec_/);
+  expect((await webhooks.list()).data).toEqual([made]);
+  expect(await webhooks.get(made.id)).toEqual(made);
+  expect(await webhooks.update(made.id, { enabled: false })).toMatchObject({ enabled: false });
+  expect(await webhooks.update(made.id, { enabled: true })).toMatchObject({ enabled: true });
+  expect((await webhooks.rotateSecret(made.id)).secret).not.toBe(secret);
+  expect(await webhooks.test(made.id)).toEqual({ eventId: expect.stringMatching(/^evt_/) });
+  expect((await webhooks.deliveries(made.id, { limit: 5 })).data).toEqual([]);
+  await webhooks.delete(made.id);
+  await expect(webhooks.get(made.id)).rejects.toBeInstanceOf(NotFoundError);
+});
+
 test('the stream of changes, page by page and from the last one seen', async () => {
   const ip = await bring(`${own}3`);
   const before: Change[] = [];

@@ -25,6 +25,14 @@ import type {
   START_BODY,
   scheduleOf,
 } from '../../src/wire/v1.ts';
+import type {
+  CreateBody as CreateWebhookBody,
+  DeliveryShape,
+  NewWebhookShape,
+  UpdateBody as UpdateWebhookBody,
+  WebhookEvent,
+  webhookOf,
+} from '../../src/wire/webhooks.ts';
 
 // The client has plain types of its own; the compiler holds them against what the server builds and parses.
 
@@ -47,6 +55,12 @@ test('what the server answers is what the client promises', () => {
   fits<ForecastAnswer, client.Forecast>();
   fits<z.output<typeof TakeAnswersShape>, client.TakeAnswers>();
   fits<z.output<typeof ChangeShape>, client.Change>();
+  fits<ReturnType<typeof webhookOf>, client.Webhook>();
+  fits<z.output<typeof NewWebhookShape>, client.CreatedWebhook>();
+  fits<z.output<typeof DeliveryShape>, client.WebhookDelivery>();
+  fits<WebhookEvent, client.WebhookEvent>();
+  fits<client.CreateWebhookParams, Asked<typeof CreateWebhookBody>>();
+  fits<client.UpdateWebhookParams, Asked<typeof UpdateWebhookBody>>();
   fits<z.output<typeof ClockChangeShape>, client.EngineChange>();
 });
 
@@ -54,6 +68,8 @@ test('the client knows every field of an answer', () => {
   expectTypeOf<keyof ReturnType<typeof ipOf>>().toEqualTypeOf<keyof client.DedicatedIp>();
   expectTypeOf<keyof ReturnType<typeof ipOf>['warmup']>().toEqualTypeOf<keyof client.WarmupProgress>();
   expectTypeOf<keyof ReturnType<typeof poolOf>>().toEqualTypeOf<keyof client.Pool>();
+  expectTypeOf<keyof ReturnType<typeof webhookOf>>().toEqualTypeOf<keyof client.Webhook>();
+  expectTypeOf<keyof z.output<typeof DeliveryShape>>().toEqualTypeOf<keyof client.WebhookDelivery>();
   expectTypeOf<keyof IpQuota>().toEqualTypeOf<keyof client.IpQuota>();
   expectTypeOf<keyof PoolQuota>().toEqualTypeOf<keyof client.PoolQuota>();
   expectTypeOf<keyof TakeAnswer>().toEqualTypeOf<keyof client.TakeAnswer>();

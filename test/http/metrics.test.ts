@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -35,6 +35,7 @@ async function fresh({ engine }: Api = api) {
       }),
     scrape: async () => (await app.inject('/metrics')).body,
     inject: app.inject.bind(app),
+    listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
   };
 }
 
@@ -74,6 +75,16 @@ describe('who may look', () => {
     expect(statusCode).toBe(200);
     expect(body).toContain('warmline_accounts 1');
   });
+});
+
+test('a proxy on this machine that says nothing of itself speaks HTTP/1.0, and is asked for a key', async () => {
+  const { listen } = await fresh();
+  const { port } = new URL(await listen());
+  const socket = connect(Number(port), '127.0.0.1');
+  socket.end(`GET /metrics HTTP/1.0\r\nHost: 127.0.0.1:${port}\r\n\r\n`);
+  let answer = '';
+  for await (const chunk of socket) answer += chunk;
+  expect(answer).toMatch(/^HTTP\/1\.[01] 401 /);
 });
 
 test('IPs by account and status, as they move', async () => {
@@ -128,14 +139,21 @@ test('takes by outcome, and the sends they granted', async () => {
 test('quota used and left, also of what was taken past this process', async () => {
   const ip = await api.warming({ plan: 'fourteen-day' });
   await api.warming({ plan: 'fourteen-day' });
-  await api.bring({ status: 'active' });
+  const active = await api.bring({ status: 'active' });
   await api.limiter.take({ ip: ip.address, count: 10 });
+  await api.limiter.take({ ip: active.address, count: 7_000 });
   const text = await (await fresh()).scrape();
   expect(linesOf(text, 'warmline_quota_used_sends')).toContain(
     'warmline_quota_used_sends{account="default",status="warming",window="day"} 10',
   );
   expect(linesOf(text, 'warmline_quota_left_sends')).toContain(
     'warmline_quota_left_sends{account="default",status="warming",window="day"} 90',
+  );
+  expect(linesOf(text, 'warmline_quota_used_sends')).toContain(
+    'warmline_quota_used_sends{account="default",status="active",window="day"} 0',
+  );
+  expect(linesOf(text, 'warmline_window_sends')).toContain(
+    'warmline_window_sends{account="default",status="active",window="hour"} 7000',
   );
   expect(linesOf(text, 'warmline_quota_ips')).toEqual([
     'warmline_quota_ips{account="default",status="warming"} 2',
@@ -202,9 +220,13 @@ test('answers by route, of which an invented path is none', async () => {
 });
 
 test('a Redis that is away costs no scrape', async () => {
-  const { scrape, registry } = await fresh();
+  const { ask, scrape, registry } = await fresh();
   await api.server.kill9();
+  for (let n = 0; n < 3; n += 1) expect((await ask('/v1/quota/take', {})).statusCode).toBe(503);
   const text = await scrape();
+  expect(linesOf(text, 'warmline_takes_total')).toEqual([
+    'warmline_takes_total{account="other",outcome="failed",because=""} 3',
+  ]);
   expect(linesOf(text, 'warmline_redis_up')).toEqual(['warmline_redis_up 0']);
   expect(linesOf(text, 'warmline_ips')).toEqual([]);
   expect(linesOf(text, 'warmline_accounts')).toEqual(['warmline_accounts Nan']);

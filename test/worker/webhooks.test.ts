@@ -307,6 +307,12 @@ describe('private addresses are refused', () => {
       'https://[64:ff9b::7f00:1]/x',
       'https://localhost/x',
       'https://100.64.0.1/x',
+      'https://[::7f00:1]/x',
+      'https://[fec0::1]/x',
+      'https://[fd00::1]/x',
+      'https://[fe80::1]/x',
+      'https://198.18.0.1/x',
+      'https://0.0.0.0/x',
       'https://224.0.0.1/x',
     ];
     for (const url of urls) {

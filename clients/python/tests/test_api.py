@@ -153,6 +153,22 @@ class RealApi(unittest.TestCase):
         [change] = [one for one in self.client.changes(since=seen[-1]["id"]) if one["what"] == "status"]
         self.assertEqual((change["ip"], change["to"]), ("198.51.100.9", "warming"))
 
+    def test_webhooks(self):
+        webhooks = self.client.webhooks
+        made = webhooks.create(url="https://example.com/warmline", events=["ip.status_changed"])
+        self.assertTrue(made["secret"].startswith("whsec_"))
+        shown = webhooks.get(made["id"])
+        self.assertNotIn("secret", shown)
+        self.assertIn(shown, list(webhooks.list()))
+        self.assertFalse(webhooks.update(made["id"], enabled=False)["enabled"])
+        self.assertTrue(webhooks.update(made["id"], enabled=True, description="again")["enabled"])
+        self.assertNotEqual(webhooks.rotate_secret(made["id"])["secret"], made["secret"])
+        self.assertRegex(webhooks.test(made["id"])["eventId"], r"^evt_[0-9a-f]{32}$")
+        self.assertEqual(webhooks.deliveries(made["id"], limit=5)["data"], [])
+        webhooks.delete(made["id"])
+        with self.assertRaises(NotFoundError):
+            webhooks.get(made["id"])
+
     def test_each_refusal_is_an_error_of_its_own_kind(self):
         ips = self.client.dedicated_ips
         ip = self.bring("198.51.100.3")

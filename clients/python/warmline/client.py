@@ -51,6 +51,7 @@ class Warmline:
         self.accounts = Accounts(self._api)
         self.keys = Keys(self._api)
         self.test_clock = TestClock(self._api)
+        self.webhooks = Webhooks(self._api)
 
     def forecast(
         self,
@@ -477,6 +478,57 @@ class TestClock:
         """Moves the time of the whole engine, which does all work on the way. Sent one time: twice is twice as far."""
         body = _named({"by": by, "to": to, "work": work})
         return self._api.request("POST", path("test-clock", "advance"), body=body, timeout=timeout)
+
+
+class Webhooks:
+    """Addresses that are told what happens. Each secret is shown by the call that makes it, and by no other."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def create(
+        self, *, url: str, events: Optional[Sequence[str]] = None, description: Optional[str] = None
+    ) -> Dict[str, Any]:
+        """The answer shows the secret this once, so it is sent one time.
+
+        When it fails with an unknown outcome, list the webhooks and delete the one whose secret nobody saw.
+        """
+        body = {"url": url, "events": None if events is None else list(events), "description": description}
+        return self._api.request("POST", path("webhooks"), body=_named(body))
+
+    def list(self) -> Page[Dict[str, Any]]:
+        return _pages(self._api, path("webhooks"), None)
+
+    def get(self, id: str) -> Dict[str, Any]:
+        return self._api.request("GET", path("webhooks", id))
+
+    def update(
+        self,
+        id: str,
+        *,
+        url: str = UNSET,
+        events: Sequence[str] = UNSET,
+        description: Optional[str] = UNSET,
+        enabled: bool = UNSET,
+    ) -> Dict[str, Any]:
+        """Changes what is given; ``enabled=True`` switches it on again."""
+        body = given(url=url, events=events, description=description, enabled=enabled)
+        return self._api.request("PATCH", path("webhooks", id), body=body)
+
+    def delete(self, id: str) -> None:
+        self._api.request("DELETE", path("webhooks", id), is_done=_is_gone)
+
+    def rotate_secret(self, id: str) -> Dict[str, Any]:
+        """A new secret, shown this once; the old one signs beside it for a day. Sent one time, as ``create`` is."""
+        return self._api.request("POST", path("webhooks", id, "rotate-secret"))
+
+    def test(self, id: str) -> Dict[str, str]:
+        """The worker sends a test event within seconds; look for its ``eventId`` in the deliveries."""
+        return self._api.request("POST", path("webhooks", id, "test"))
+
+    def deliveries(self, id: str, *, limit: Optional[int] = None) -> Page[Dict[str, Any]]:
+        """The last 100 attempts, newest first."""
+        return _pages(self._api, path("webhooks", id, "deliveries"), None, limit=limit)
 
 
 def _pages(api: Api, at: str, cursor: Optional[str], **query: Any) -> Page[Any]:
