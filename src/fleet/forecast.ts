@@ -5,7 +5,13 @@ import { NEW_COUNTER } from '../warmup/counter.ts';
 import * as decide from '../warmup/decide.ts';
 import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { conflict } from '../warmup/errors.ts';
-import { type Forecast, type ForecastGate, type ForecastIp, forecast } from '../warmup/forecast.ts';
+import {
+  type Forecast,
+  type ForecastGate,
+  type ForecastInput,
+  type ForecastIp,
+  forecast,
+} from '../warmup/forecast.ts';
 import { buildPlan, DEFAULT_PLAN, type Plan, planDigest } from '../warmup/plan.ts';
 import { HOUR_MS } from '../warmup/units.ts';
 import { loadIps, planOf, v3Plan } from './change.ts';
@@ -15,6 +21,9 @@ import { getPool, membersOf } from './pools.ts';
 
 /** More would take minutes. */
 export const MOST_IPS = 10_000;
+/** Whoever has ten thousand IPs and a year of mail hears how far was looked ahead. Clients wait for 30 s. */
+const LONGEST_WALK_MS = 10_000;
+const LONGEST_COMPARISONS_MS = 12_000;
 const LOADED_AT_ONCE = 500;
 
 export type ForecastRequest = {
@@ -60,19 +69,25 @@ export async function forecastCampaign(tenant: Tenant, request: ForecastRequest)
   if (addIps > 0) wanted.push({ addIps, plan: null, ips: [...ips, ...added] });
   if (replanned) wanted.push({ addIps: 0, plan: plan.name, ips: replanned });
   if (replanned && addIps > 0) wanted.push({ addIps, plan: plan.name, ips: [...replanned, ...added] });
-  const base = await walk({ ...around, ips });
+  const base = await walk({ ...around, ips }, LONGEST_WALK_MS);
+  const forEachMs = LONGEST_COMPARISONS_MS / wanted.length;
   const variants: Variant[] = [];
   for (const one of wanted) {
-    variants.push({ addIps: one.addIps, plan: one.plan, forecast: await walk({ ...around, ips: one.ips }) });
+    variants.push({
+      addIps: one.addIps,
+      plan: one.plan,
+      forecast: await walk({ ...around, ips: one.ips }, forEachMs),
+    });
   }
   return { nowMs, startMs, zone, pool, forecast: base, variants };
 }
 
 /** In parts, so that requests of others are answered in between. */
-async function walk(input: Parameters<typeof forecast>[0]): Promise<Forecast> {
+async function walk(input: ForecastInput, longestMs: number): Promise<Forecast> {
   const steps = forecast(input);
+  const beganAt = performance.now();
   for (;;) {
-    const step = steps.next();
+    const step = steps.next(performance.now() - beganAt > longestMs);
     if (step.done) return step.value;
     await nextTurn();
   }

@@ -80,14 +80,13 @@ export type Forecast = {
 };
 
 export const MOST_DAYS = 366;
-/** Some seconds of work. Who has ten thousand IPs and a year of mail hears how far it was looked ahead. */
-const MOST_STEPS = 1_000_000;
 /** After so many steps, two milliseconds, others may have a turn. */
 const STEPS_AT_ONCE = 200;
 /** A year of days of ten thousand IPs is more than anybody reads. */
 const MOST_IPS_BY_DAY = 1_000;
-/** How finely a bucket is emptied. */
+/** How finely a bucket is emptied; while so much is left that this many hours of it change nothing, hour by hour. */
 const DRIP_MS = 15 * MINUTE_MS;
+const FAR_HOURS = 4;
 
 type Member = {
   ip: DedicatedIp;
@@ -111,8 +110,8 @@ const UNPUBLISHED: SendQuota = {
   next: { dailyLimit: 0, hourlyCap: 0, burst: null, dailyByCeiling: false, hourlyByCeiling: false },
 };
 
-/** To be run to its end; it pauses where somebody else may have a turn. */
-export function* forecast(input: ForecastInput): Generator<undefined, Forecast> {
+/** To be run to its end; it pauses where somebody else may have a turn, and ends early when it is handed `true`. */
+export function* forecast(input: ForecastInput): Generator<undefined, Forecast, boolean | undefined> {
   const { messages, nowMs, startMs, planOfItself } = input;
   const gate = input.gate && { ...input.gate, ceiling: input.gate.ceiling && { ...input.gate.ceiling } };
   const endMs = startMs + MOST_DAYS * DAY_MS;
@@ -127,14 +126,15 @@ export function* forecast(input: ForecastInput): Generator<undefined, Forecast> 
   let left = messages;
   let atMs = nowMs;
   let steps = 0;
-  while (left > 0) {
+  let isStopped = false;
+  while (left > 0 && !isStopped) {
     const group = queue.popNext();
-    if (group.length === 0 || group[0]!.nextMs > endMs || steps > MOST_STEPS) break;
+    if (group.length === 0 || group[0]!.nextMs > endMs) break;
     atMs = group[0]!.nextMs;
     const ready: { member: Member; reading: Reading }[] = [];
     for (const member of group) {
       steps += 1;
-      if (steps % STEPS_AT_ONCE === 0) yield;
+      if (steps % STEPS_AT_ONCE === 0) isStopped = (yield) ?? isStopped;
       if (member.dueAtMs !== null && member.dueAtMs <= atMs) turn(member, atMs, planOfItself);
       const reading = read(member.state, member.isDraining ? member.wide : member.quota, atMs);
       member.state = reading.state;
@@ -147,8 +147,11 @@ export function* forecast(input: ForecastInput): Generator<undefined, Forecast> 
       left -= sends;
     }
     const poolRoomAtMs = gate?.ceiling ? roomAt(gate.ceiling.state, gate.ceiling.quota, atMs, 1) : null;
+    const ahead = { poolRoomAtMs, isAlone: gate === null, dayEndsAtMs: diary.dayEndsAt(atMs) };
     for (const member of group) {
-      const waits = whenNext(member, atMs, poolRoomAtMs, Math.ceil(left / members.length));
+      steps += 1;
+      if (steps % STEPS_AT_ONCE === 0) isStopped = (yield) ?? isStopped;
+      const waits = whenNext(member, atMs, { ...ahead, enough: Math.ceil(left / members.length) });
       const nextMs = atMs < startMs ? beforeStart(member, startMs) : waits.nextMs;
       if (atMs >= startMs && left > 0 && waits.binds) diary.wait(atMs, waits.binds, (nextMs ?? endMs) - atMs);
       if (nextMs === null) continue;
@@ -157,7 +160,7 @@ export function* forecast(input: ForecastInput): Generator<undefined, Forecast> 
     }
   }
   const isDone = left === 0;
-  const untilMs = isDone ? atMs : steps > MOST_STEPS ? atMs : endMs;
+  const untilMs = isDone || isStopped ? atMs : endMs;
   return {
     finishesAtMs: isDone ? atMs : null,
     sent: messages - left,
@@ -198,15 +201,20 @@ const widened = (limits: WindowLimits): WindowLimits =>
 const beforeStart = ({ dueAtMs }: Member, startMs: number) =>
   dueAtMs === null ? startMs : Math.min(dueAtMs, startMs);
 
-/**
- * When has an IP to be looked at again, and what does it wait for?
- * @param enough sends that would do: towards the end a bucket is emptied more finely
- */
+type Ahead = {
+  poolRoomAtMs: number | null;
+  /** Nothing but its own limits binds it. */
+  isAlone: boolean;
+  dayEndsAtMs: number;
+  /** Sends that would do: towards the end a bucket is emptied more finely. */
+  enough: number;
+};
+
+/** When has an IP to be looked at again, and what does it wait for? */
 function whenNext(
   member: Member,
   atMs: number,
-  poolRoomAtMs: number | null,
-  enough: number,
+  { poolRoomAtMs, isAlone, dayEndsAtMs, enough }: Ahead,
 ): { nextMs: number | null; binds: ForecastBinding | null } {
   const { state, dueAtMs, quota, wide } = member;
   const soonest = (otherMs: number | null) =>
@@ -230,10 +238,12 @@ function whenNext(
   );
   const oneMs = roomAt(state, wide, atMs, 1) ?? window.toMs;
   const allMs = roomAt(state, wide, atMs, missing) ?? window.toMs;
-  const hourEndsAtMs = Math.min(state.hourFromMs + HOUR_MS, window.toMs);
-  // What flows in before the hour ends has to leave before it ends.
-  const lastMs = oneMs < hourEndsAtMs ? hourEndsAtMs - 1 : oneMs;
-  const nextMs = soonest(Math.min(Math.max(oneMs, Math.min(atMs + DRIP_MS, allMs)), lastMs));
+  // What flows in before the hour ends has to leave before it ends; what does before midnight counts to that day.
+  const endsAtMs = Math.min(state.hourFromMs + HOUR_MS, window.toMs, dayEndsAtMs);
+  const lastMs = oneMs < endsAtMs ? endsAtMs - 1 : oneMs;
+  const isFar = isAlone && enough > FAR_HOURS * (hourlyCap ?? dailyLimit ?? 0);
+  const dripMs = atMs + (isFar ? HOUR_MS : DRIP_MS);
+  const nextMs = soonest(Math.min(Math.max(oneMs, Math.min(dripMs, allMs)), lastMs));
   // A bucket as big as the hourly cap fills as fast as that cap allows, so it is the cap that binds.
   return { nextMs, binds: window.limits.burst === hourlyCap ? 'hour' : 'burst' };
 }
@@ -333,6 +343,7 @@ function openDiary(startMs: number, zone: string, namesIps: boolean) {
       const { address } = member.ip;
       if (namesIps) day.byIp.set(address, (day.byIp.get(address) ?? 0) + sends);
     },
+    dayEndsAt: (atMs: number) => (atMs < startMs ? Number.POSITIVE_INFINITY : dayOf(atMs).toMs),
     wait(atMs: number, binds: ForecastBinding, ms: number) {
       const { waits } = dayOf(atMs);
       waits.set(binds, (waits.get(binds) ?? 0) + ms);

@@ -4,7 +4,7 @@ import fourteenDay from '../../schedules/fourteen-day.ts';
 import sendgridHourly from '../../schedules/sendgrid-hourly.ts';
 import { NEW_COUNTER } from '../../src/warmup/counter.ts';
 import * as decide from '../../src/warmup/decide.ts';
-import { type ForecastInput, type ForecastIp, forecastAtOnce } from '../../src/warmup/forecast.ts';
+import { type ForecastInput, type ForecastIp, forecast, forecastAtOnce } from '../../src/warmup/forecast.ts';
 import { buildPlan, type Plan } from '../../src/warmup/plan.ts';
 import { projectPlan } from '../../src/warmup/projection.ts';
 import { sendQuotaFor } from '../../src/warmup/quota.ts';
@@ -145,6 +145,22 @@ describe('it goes by the rules', () => {
   test('without an IP it says so', () => {
     expect(forecastOf({ ips: [] })).toMatchObject({ finishesAtMs: null, sent: 0, days: [], ips: [] });
   });
+});
+
+test('whoever walks ahead may stop, and hears how far it came', () => {
+  const plan = buildPlan('sendgrid-hourly', book);
+  const ips = Array.from({ length: 20 }, (_, index) => warming(index, plan, {}, NOW - index * 7 * MINUTE_MS));
+  const input = { messages: 1e12, nowMs: NOW, startMs: NOW, zone: 'UTC', ips, gate: null, planOfItself };
+  const walk = forecast(input);
+  expect(walk.next(false).done).toBe(false);
+  expect(walk.next(false).done).toBe(false);
+  const stopped = walk.next(true);
+  if (!stopped.done) throw new Error('it went on');
+  const { finishesAtMs, sent, untilMs, days } = stopped.value;
+  expect(finishesAtMs).toBeNull();
+  expect(untilMs).toBeGreaterThan(NOW);
+  expect(untilMs).toBeLessThan(NOW + DAY_MS);
+  expect(days.at(-1)).toMatchObject({ total: sent, ipCount: 20 });
 });
 
 test('12 million messages over 100 IPs that started at 100 different times take a moment', () => {

@@ -17,31 +17,63 @@
 -- Nothing is written, not even the hints of the index: what the choice sets right there is kept here, and forgotten.
 --- @include "now"
 local world, kept = redis, {}
+local PAGE = 256
 
--- A part of a sorted set with what was set right in it: those from the lowest on, up to `highest`, at most `most`.
-local function lowest(key, highest, most, scores)
-  local changed, count = kept[key] or {}, 0
-  for _ in pairs(changed) do count = count + 1 end
-  local found = world.call('ZRANGEBYSCORE', key, '-inf', highest, 'WITHSCORES', 'LIMIT', 0, most + count)
-  local entries = {}
-  for i = 1, #found, 2 do
-    if changed[found[i]] == nil then entries[#entries + 1] = { found[i], tonumber(found[i + 1]) or math.huge } end
+-- What is known of a sorted set: its entries as they stand, read page by page and only once; and what was set right since.
+local function view_of(key)
+  local view = kept[key]
+  if not view then
+    view = { entries = {}, first = 1, is_whole = false, members = {} }
+    kept[key] = view
   end
-  if count > 0 then
-    for member, score in pairs(changed) do
-      if score and (highest == '+inf' or score <= tonumber(highest)) then entries[#entries + 1] = { member, score } end
+  return view
+end
+
+local function entry_at(key, view, at)
+  if at > #view.entries and not view.is_whole then
+    local found = world.call('ZRANGE', key, #view.entries, #view.entries + PAGE - 1, 'WITHSCORES')
+    view.is_whole = #found < 2 * PAGE
+    for i = 1, #found, 2 do
+      view.entries[#view.entries + 1] = { found[i], tonumber(found[i + 1]) or math.huge }
     end
-    table.sort(entries, function(a, b)
-      if a[2] ~= b[2] then return a[2] < b[2] end
-      return a[1] < b[1]
-    end)
   end
-  local list = {}
-  for i = 1, math.min(most, #entries) do
-    list[#list + 1] = entries[i][1]
-    if scores then list[#list + 1] = entries[i][2] end
+  return view.entries[at]
+end
+
+local function is_before(a, b)
+  if a[2] ~= b[2] then return a[2] < b[2] end
+  return a[1] < b[1]
+end
+
+-- The entries of a sorted set from the lowest on, up to the score `top`, at most `most`.
+local function lowest(key, top, most, scores)
+  local view, list, at = view_of(key), {}, nil
+  local members = view.members
+  while view.entries[view.first] and members[view.entries[view.first][1]] ~= nil do view.first = view.first + 1 end
+  at = view.first
+  while #list < most do
+    local entry = entry_at(key, view, at)
+    if not entry or entry[2] > top then break end
+    if members[entry[1]] == nil then list[#list + 1] = entry end
+    at = at + 1
   end
-  return list
+  for member, score in pairs(members) do
+    local last = #list == most and list[most]
+    if score and score <= top and (not last or score < last[2] or (score == last[2] and member < last[1])) then
+      local entry, place = { member, score }, last and most or #list + 1
+      while place > 1 and is_before(entry, list[place - 1]) do
+        list[place] = list[place - 1]
+        place = place - 1
+      end
+      list[place] = entry
+    end
+  end
+  local flat = {}
+  for _, entry in ipairs(list) do
+    flat[#flat + 1] = entry[1]
+    if scores then flat[#flat + 1] = entry[2] end
+  end
+  return flat
 end
 
 local READS = { GET = true, MGET = true, HGET = true, EXISTS = true }
@@ -49,16 +81,15 @@ local redis = {
   call = function(command, key, ...)
     if READS[command] then return world.call(command, key, ...) end
     local a, b, c, d, e = ...
-    if command == 'ZRANGE' then return lowest(key, '+inf', b + 1, c ~= nil) end
-    if command == 'ZRANGEBYSCORE' then return lowest(key, b, e, false) end
-    kept[key] = kept[key] or {}
+    if command == 'ZRANGE' then return lowest(key, math.huge, b + 1, c ~= nil) end
+    if command == 'ZRANGEBYSCORE' then return lowest(key, tonumber(b), e, false) end
     if command == 'ZADD' then
       for i = 1, select('#', ...), 2 do
         local score, member = select(i, ...)
-        kept[key][member] = score == '+inf' and math.huge or tonumber(score)
+        view_of(key).members[member] = score == '+inf' and math.huge or tonumber(score)
       end
     elseif command == 'ZREM' then
-      kept[key][a] = false
+      view_of(key).members[a] = false
     else
       error('explaining must not call ' .. command)
     end
