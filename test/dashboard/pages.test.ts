@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { startWarmup } from '../../src/fleet/ips.ts';
 import { createDemand } from '../../src/http/demand.ts';
-import { ADMIN_KEY, ok, useNewApi } from '../http/support.ts';
+import { ADMIN_KEY, ok, startApi, useNewApi } from '../http/support.ts';
 import { signedIn } from './support.ts';
 
 /** What the pages say about an IP, a pool, a plan and a denial, and what their buttons do. */
@@ -195,6 +195,23 @@ test('the live stream tells of a change within two seconds, and of nothing else'
   await take({ ip: ip.id, count: 7 });
   await hears('7 of 50');
   request.destroy();
+});
+
+test('a server that closes ends its live streams, and waits for none', async () => {
+  const own = await startApi();
+  try {
+    const ip = await own.warming();
+    const { cookie } = await signedIn(own, ADMIN_KEY);
+    const { port } = new URL(await own.app.listen({ host: '127.0.0.1', port: 0 }));
+    const request = get({ port, path: `/live?ips=${ip.id}`, headers: { cookie } });
+    const [response] = await once(request, 'response');
+    response.resume();
+    const from = performance.now();
+    await Promise.all([own.app.close(), once(response, 'end')]);
+    expect(performance.now() - from).toBeLessThan(2_000);
+  } finally {
+    await own.stop();
+  }
 });
 
 test('demand is counted by what was named, in a bounded memory, and forgotten after its hour', () => {

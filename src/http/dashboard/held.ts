@@ -108,7 +108,7 @@ async function explanationOf(
     const shown = explanation.isOneIp ? [] : explanation.ips.slice(0, MOST_EXPLAINED);
     const isDenied = explanation.verdict.granted.length === 0;
     return html`<p class="note${isDenied && ' bad'}" role="status">${isDenied ? 'Denied' : 'Granted'}: ${sentenceOf(explanation)}</p>
-${shown.length > 0 && html`<ol>${shown.map((ip) => html`<li><a href="/ips/${ip.ipId}">${ip.ip}</a>: ${sentenceOfIp(explanation, ip)}</li>`)}</ol>`}
+${shown.length > 0 && html`<ol>${shown.map((ip) => html`<li><a href="/ips/${ip.ipId}">${ip.ip}</a>${sentenceOfIp(explanation, ip).replace(ip.ip, '')}</li>`)}</ol>`}
 ${!explanation.isOneIp && explanation.ipCount > shown.length && html`<p class="faint">These are the first ${grouped(shown.length)} of ${grouped(explanation.ipCount)} in the order of choice.</p>`}`;
   } catch (error) {
     if (!(error instanceof WarmlineError)) throw error;
