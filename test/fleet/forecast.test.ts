@@ -2,6 +2,7 @@
  * Forecast against truth, on the test clock: what is forecast now is what really leaves when the clock goes on hour by hour,
  * everything that the limiter grants is taken, and the worker does its work. The finish within one hour, the days to the send.
  */
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { forecastCampaign } from '../../src/fleet/forecast.ts';
 import * as ips from '../../src/fleet/ips.ts';
@@ -116,4 +117,57 @@ describe('forecast against truth', () => {
     }
     expect(told.forecast.ips.filter(({ never }) => never === 'status')).toHaveLength(1);
   }, 120_000);
+
+  const some = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: null });
+  const life = fc.record({
+    share: fc.constantFrom(1, 0.5, 0),
+    perHour: some(fc.integer({ min: 30, max: 200 })),
+    ips: fc.array(
+      fc.record({
+        isActive: fc.constantFrom(false, false, true),
+        plan: fc.constantFrom('steep', 'ten-days', 'ten-days+steep'),
+        zone: fc.constantFrom('UTC', 'Asia/Kolkata', 'America/New_York'),
+        burst: some(fc.integer({ min: 3, max: 20 })),
+        laterMs: fc.integer({ min: 0, max: 3 * HOUR_MS }),
+        ceiling: fc.integer({ min: 5, max: 60 }),
+        heldMs: some(fc.integer({ min: HOUR_MS, max: 20 * HOUR_MS })),
+      }),
+      { minLength: 1, maxLength: 4 },
+    ),
+    taken: fc.integer({ min: 1, max: 30 }),
+    messages: fc.integer({ min: 50, max: 900 }),
+  });
+
+  test('any small fleet: the finish within the hour, and the days within what a minute lets in', async () => {
+    await fc.assert(
+      fc.asyncProperty(life, async ({ share, perHour, ips: drawn, taken, messages }) => {
+        await fleet.reset();
+        await fleet.setClock(MONDAY);
+        const ceiling = { perDay: null, perHour };
+        const pool = await pools.createPool(fleet.tenant, { name: 'any', warmingShare: share, ceiling });
+        for (const { isActive, plan, zone, burst, laterMs, ceiling: perHour, heldMs } of drawn) {
+          await fleet.advance({ ms: laterMs });
+          const { id } = isActive
+            ? await fleet.bring({ status: 'active' })
+            : await fleet.warming({ plan, zone, burst });
+          if (isActive) await ips.setCeiling(fleet.tenant, id, { perHour });
+          const untilMs = (await fleet.now()) + (heldMs ?? 0);
+          const request = { sending: true, advance: true, because: 'a test', untilMs };
+          if (heldMs !== null) await ips.holdIp(fleet.tenant, id, request);
+          await pools.addIpToPool(fleet.tenant, pool.id, id);
+        }
+        await fleet.limiter.take({ pool: pool.id, count: taken, partial: true });
+        const told = await forecastCampaign(fleet.tenant, { messages, pool: 'any', zone: 'UTC' });
+        const truth = await sendAll(messages, pool.id, byTheMinute, 20);
+        const finishesAtMs = told.forecast.finishesAtMs ?? Number.NaN;
+        expect(Math.abs(finishesAtMs - truth.finishedAtMs)).toBeLessThanOrEqual(HOUR_MS);
+        let total = 0;
+        for (const { fromMs, total: toldTotal } of told.forecast.days) {
+          total += truth.byDay.get(new Date(fromMs).toISOString().slice(0, 10)) ?? 0;
+          expect(Math.abs(toldTotal - total)).toBeLessThanOrEqual(Math.max(5, messages / 100));
+        }
+      }),
+      { numRuns: Number(process.env.RUNS ?? 4) },
+    );
+  }, 300_000);
 });
