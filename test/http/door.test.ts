@@ -115,6 +115,16 @@ describe('scopes', () => {
     ['GET', '/v1/dedicated-ips/pools/x/quota', 'read'],
     ['GET', '/v1/changes', 'read'],
     ['GET', '/v1/test-clock', 'read'],
+    ['POST', '/v1/quota/explain', 'read'],
+    ['POST', '/v1/forecast', 'read'],
+    ['GET', '/v1/webhooks', 'read'],
+    ['GET', '/v1/webhooks/x', 'read'],
+    ['GET', '/v1/webhooks/x/deliveries', 'read'],
+    ['POST', '/v1/webhooks', 'write'],
+    ['PATCH', '/v1/webhooks/x', 'write'],
+    ['DELETE', '/v1/webhooks/x', 'write'],
+    ['POST', '/v1/webhooks/x/rotate-secret', 'write'],
+    ['POST', '/v1/webhooks/x/test', 'write'],
     ['POST', '/v1/quota/take', 'send'],
     ['POST', '/v1/quota/refund', 'send'],
     ['POST', '/v1/dedicated-ips', 'write'],
@@ -157,7 +167,7 @@ describe('scopes', () => {
   });
 
   test('every route of the API is in that table', () => {
-    const open = 4; // health, the document and its page
+    const open = 5; // health, the document and its page, and metrics on this machine
     const ofV3 = 31; // `v3/door.test.ts`
     expect(routesOfApi(api.app)).toHaveLength(
       open + ofV3 + ROUTES.filter(([method]) => method !== 'HEAD').length,
