@@ -8,72 +8,66 @@ import type { BecauseCode, TakeAnswer } from '../redis/answer.ts';
 /** What a sender named: one IP, a pool, or nothing, which is counted as the pool ''. */
 export type Target = { ip?: string | undefined; pool?: string | undefined };
 
-export type Denial = {
+/** So many takes, the sends that they wanted, and those that they were granted. */
+export type Tally = { takes: number; wanted: number; granted: number };
+
+/** Takes of one target that one limit denied. */
+export type Denial = Tally & {
   readonly target: Target;
-  readonly code: BecauseCode | 'count';
-  /** The IP that has room soonest. */
-  ipId: string | null;
-  takes: number;
-  sends: number;
-  lastAtMs: number;
-  /** Of the last one. */
-  retryAfterMs: number | null;
+  readonly code: BecauseCode;
+  /** Of the last one: the IP that has room soonest, and when it had. */
+  readonly ipId: string | null;
+  readonly retryAfterMs: number | null;
+  readonly lastAtMs: number;
 };
 
-export type Wanted = { wanted: number; granted: number };
-type Hour = Wanted & { hour: number };
+type Hour = Tally & { hour: number };
+type Kept = Omit<Denial, keyof Tally> & { hours: Hour[] };
 
 type OfAccount = {
-  denials: Map<string, Denial>;
-  /** By target, the last two hours. */
-  hours: Map<string, Hour[]>;
+  all: Hour[];
+  byTarget: Map<string, Hour[]>;
+  denials: Map<string, Kept>;
 };
 
 const HOUR_MS = 3_600_000;
 const MOST_ACCOUNTS = 1_000;
+/** Of an account. */
 const MOST_DENIALS = 100;
-const MOST_TARGETS = 2_000;
-/** Of all takes of an account together. */
-const ALL = '';
+/** Of all accounts: about 20 MB. */
+const MOST_TARGETS = 100_000;
 
 export type Demand = ReturnType<typeof createDemand>;
 
 /** @param clock real time in ms: what was wanted when is for people, and decides nothing */
 export function createDemand(clock: () => number = Date.now) {
   const accounts = new Map<string, OfAccount>();
+  let targets = 0;
   const sinceMs = clock();
+  const hourNow = () => Math.floor(clock() / HOUR_MS);
 
   function of(accountId: string): OfAccount {
     let one = accounts.get(accountId);
     if (!one) {
       if (accounts.size >= MOST_ACCOUNTS) accounts.clear();
-      one = { denials: new Map(), hours: new Map() };
+      one = { all: [], byTarget: new Map(), denials: new Map() };
       accounts.set(accountId, one);
     }
     return one;
   }
 
-  function count(
-    hours: OfAccount['hours'],
-    key: string,
-    hour: number,
-    wanted: number,
-    granted: number,
-  ): void {
-    let kept = hours.get(key);
-    if (!kept) {
-      if (hours.size >= MOST_TARGETS) hours.clear();
-      kept = [];
-      hours.set(key, kept);
+  function hoursOf({ byTarget }: OfAccount, key: string): Hour[] {
+    let hours = byTarget.get(key);
+    if (!hours) {
+      if (targets >= MOST_TARGETS) {
+        for (const one of accounts.values()) one.byTarget.clear();
+        targets = 0;
+      }
+      hours = [];
+      byTarget.set(key, hours);
+      targets += 1;
     }
-    let last = kept.at(-1);
-    if (last?.hour !== hour) {
-      last = { hour, wanted: 0, granted: 0 };
-      kept.push(last);
-      if (kept.length > 2) kept.shift();
-    }
-    last.wanted += wanted;
-    last.granted += granted;
+    return hours;
   }
 
   return {
@@ -82,62 +76,67 @@ export function createDemand(clock: () => number = Date.now) {
     /** To be called for every take that was answered. */
     note(
       accountId: string,
-      { ip, pool, count: wanted = 1 }: Target & { count?: number | undefined },
+      { ip, pool, count = 1 }: Target & { count?: number | undefined },
       answer: TakeAnswer,
     ): void {
       const one = of(accountId);
-      const nowMs = clock();
-      const hour = Math.floor(nowMs / HOUR_MS);
+      const hour = hourNow();
       let granted = 0;
       for (const grant of answer.granted) granted += grant.count;
-      count(one.hours, ALL, hour, wanted, granted);
-      if (ip !== undefined) count(one.hours, `ip ${ip}`, hour, wanted, granted);
-      else count(one.hours, `pool ${pool ?? ''}`, hour, wanted, granted);
+      add(one.all, hour, count, granted);
+      add(hoursOf(one, keyOf({ ip, pool })), hour, count, granted);
       if (answer.allowed || !answer.because) return;
       const { code, ipId } = answer.because;
-      const key = `${ip ?? ''} ${pool ?? ''} ${code}`;
-      const denial = one.denials.get(key) ?? {
-        target: { ip, pool },
-        code,
-        ipId,
-        takes: 0,
-        sends: 0,
-        lastAtMs: 0,
-        retryAfterMs: null,
-      };
-      denial.takes += 1;
-      denial.sends += wanted;
-      denial.lastAtMs = nowMs;
-      denial.ipId = ipId;
-      denial.retryAfterMs = answer.retryAfterMs;
+      const { retryAfterMs } = answer;
+      const key = `${keyOf({ ip, pool })} ${code}`;
+      const hours = one.denials.get(key)?.hours ?? [];
+      add(hours, hour, count, 0);
       // The last one stands last, so that the first is the one to forget.
       one.denials.delete(key);
-      one.denials.set(key, denial);
+      one.denials.set(key, { target: { ip, pool }, code, ipId, retryAfterMs, lastAtMs: clock(), hours });
       if (one.denials.size > MOST_DENIALS) one.denials.delete(one.denials.keys().next().value!);
     },
 
-    /** What was denied in the last hour, the latest first. */
+    /** What was denied in this hour and the one before it, the latest first. */
     denialsOf(accountId: string): Denial[] {
-      const fromMs = clock() - HOUR_MS;
-      const denials = [...(accounts.get(accountId)?.denials.values() ?? [])];
-      return denials.filter(({ lastAtMs }) => lastAtMs >= fromMs).reverse();
+      const denials = [...(accounts.get(accountId)?.denials.values() ?? [])].reverse();
+      return denials
+        .map(({ hours, ...denial }) => ({ ...denial, ...sumOf(hours, hourNow()) }))
+        .filter(({ takes }) => takes > 0);
     },
 
     /** This hour and the one before it: of the account, or of what senders named. */
-    wantedOf(accountId: string, named: readonly Target[] = []): Wanted {
-      const hours = accounts.get(accountId)?.hours;
-      const keys =
-        named.length === 0
-          ? [ALL]
-          : named.map(({ ip, pool }) => (ip === undefined ? `pool ${pool}` : `ip ${ip}`));
-      const from = Math.floor(clock() / HOUR_MS) - 1;
-      const sum = { wanted: 0, granted: 0 };
-      for (const one of keys.flatMap((key) => hours?.get(key) ?? [])) {
-        if (one.hour < from) continue;
-        sum.wanted += one.wanted;
-        sum.granted += one.granted;
-      }
-      return sum;
+    wantedOf(accountId: string, named: readonly Target[] = []): Tally {
+      const one = accounts.get(accountId);
+      const hours =
+        named.length === 0 ? one?.all : named.flatMap((target) => one?.byTarget.get(keyOf(target)) ?? []);
+      return sumOf(hours ?? [], hourNow());
     },
   };
+}
+
+const keyOf = ({ ip, pool }: Target) => (ip === undefined ? `pool ${pool ?? ''}` : `ip ${ip}`);
+
+/** Two hours are kept: the running one, and one that is whole. */
+function add(hours: Hour[], hour: number, wanted: number, granted: number): void {
+  let last = hours.at(-1);
+  if (last?.hour !== hour) {
+    last = { hour, takes: 0, wanted: 0, granted: 0 };
+    hours.push(last);
+    if (hours.length > 2) hours.shift();
+  }
+  last.takes += 1;
+  last.wanted += wanted;
+  last.granted += granted;
+}
+
+function sumOf(hours: readonly Hour[], hourNow: number): Tally {
+  const sum = { takes: 0, wanted: 0, granted: 0 };
+  for (const one of hours) {
+    if (one.hour < hourNow - 1) continue;
+    sum.takes += one.takes;
+    sum.wanted += one.wanted;
+    sum.granted += one.granted;
+  }
+  return sum;
 }

@@ -83,24 +83,25 @@ test('an IPv6 range is found', async () => {
 });
 
 test('among 10 000 IPs the page answers within twice the time that it needs among 100', async () => {
-  const medianMs = async (someone: Visitor, url: string) => {
+  const answersInMs = async (someone: Visitor, url: string) => {
     const times: number[] = [];
     for (let round = 0; round < 15; round += 1) {
       const from = performance.now();
       expect((await someone.get(url)).status).toBe(200);
       times.push(performance.now() - from);
     }
-    return times.sort((a, b) => a - b)[7]!;
+    // The lower quartile: other tests run on the same two cores.
+    return times.sort((a, b) => a - b)[3]!;
   };
   await api.bringMany(100, 'active');
   const someone = await signedIn(api, ADMIN_KEY);
   // Until the code is warm, so that the fewer IPs do not look slow.
-  for (let round = 0; round < 5; round += 1) await medianMs(someone, '/');
-  const among100 = await medianMs(someone, '/');
+  for (let round = 0; round < 5; round += 1) await answersInMs(someone, '/');
+  const among100 = await answersInMs(someone, '/');
   await api.bringMany(9_900, 'active');
-  const among10000 = await medianMs(someone, '/');
+  const among10000 = await answersInMs(someone, '/');
   expect((await someone.get('/')).body).toContain('10,000');
-  const deep = await medianMs(someone, '/?q=10.0.30.');
+  const deep = await answersInMs(someone, '/?q=10.0.30.');
   process.stderr.write(
     `fleet page: ${among100.toFixed(1)} ms among 100 IPs, ${among10000.toFixed(1)} ms among 10 000, ${deep.toFixed(1)} ms for a search in them\n`,
   );

@@ -99,6 +99,26 @@ test('the chart of an IP has the plan and what was sent, by day and by hour', as
   expect(rows.find((row) => row.startsWith('10 Jan 10:00:'))).toBe('10 Jan 10:00: 20 20 ');
 });
 
+test('days that stood still are shown with the limits that they had', async () => {
+  const ip = await api.warming({ plan: 'fourteen-day' });
+  await api.advance({ days: 1 });
+  await api.ask('POST', `/v1/dedicated-ips/${ip.id}/hold`, { because: 'a pause' });
+  await api.advance({ days: 2 });
+  await api.ask('DELETE', `/v1/dedicated-ips/${ip.id}/hold`);
+  await api.advance({ days: 1 });
+  const someone = await signedIn(api, ADMIN_KEY);
+  const { body } = await someone.get(`/ips/${ip.id}`);
+  const days = [...body.matchAll(/<tr><th scope="row">(Day [^<]+)</g)].map(([, label]) => label);
+  expect(days.slice(0, 5)).toEqual([
+    'Day 1 (10 Jan)',
+    'Day 2 (11 Jan)',
+    'Day 2 (12 Jan)',
+    'Day 2 (13 Jan)',
+    'Day 3 (14 Jan)',
+  ]);
+  expect(days.at(-1)).toBe('Day 14 (25 Jan)');
+});
+
 test('a pool says who is in it, what went beyond the warming IPs, and on which day all of it fits', async () => {
   const someone = await signedIn(api, ADMIN_KEY);
   const { to } = await someone.press('/pools/new', { name: 'Newsletters', isDefault: 'yes' });
@@ -227,13 +247,14 @@ test('demand is counted by what was named, in a bounded memory, and forgotten af
   expect(demand.denialsOf('acct')[0]).toMatchObject({
     target: { ip: '10.0.0.4999' },
     takes: 1,
-    sends: 2,
+    wanted: 2,
     code: 'day',
   });
   demand.note('acct', { pool: 'a', count: 3 }, denied);
-  expect(demand.wantedOf('acct', [{ pool: 'a' }])).toEqual({ wanted: 3, granted: 0 });
-  expect(demand.wantedOf('other')).toEqual({ wanted: 0, granted: 0 });
+  expect(demand.wantedOf('acct', [{ pool: 'a' }])).toEqual({ takes: 1, wanted: 3, granted: 0 });
+  expect(demand.wantedOf('acct').wanted).toBe(10_003);
+  expect(demand.wantedOf('other').wanted).toBe(0);
   nowMs += 3 * 3_600_000;
   expect(demand.denialsOf('acct')).toEqual([]);
-  expect(demand.wantedOf('acct', [{ pool: 'a' }])).toEqual({ wanted: 0, granted: 0 });
+  expect(demand.wantedOf('acct', [{ pool: 'a' }]).wanted).toBe(0);
 });

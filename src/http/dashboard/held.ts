@@ -36,12 +36,12 @@ export function registerHeld({ app, context, sessionOf, show }: Pages): void {
       title: 'Held',
       at: '/held',
       body: html`<h1>Held</h1>
-<p>Takes that were denied in the last hour, by what the sender named and by the limit that refused. Counted are those that came to
+<p>Takes that were denied in this hour and the one before, by what the sender named and by the limit that refused. Counted are those that came to
 <em>this process</em> over HTTP (since ${time(demand.sinceMs)}): senders that ask Redis directly are not among them. What was granted is counted exactly, on the pages of the IPs.</p>
 ${wanted.wanted > 0 && html`<dl class="figures">${demandFigures(wanted)}</dl>`}
 ${
   rows.length === 0
-    ? html`<div class="card empty"><h2>Nothing was denied</h2><p>In the last hour no take that came here was refused.</p></div>`
+    ? html`<div class="card empty"><h2>Nothing was denied</h2><p>No take that came here in this hour or the one before was refused.</p></div>`
     : html`<div class="wide" role="region" aria-label="Denied takes" tabindex="0"><table class="rows"><thead><tr><th scope="col">Wanted from</th><th scope="col">Denied by</th><th scope="col">Takes</th><th scope="col">Sends</th><th scope="col">Last</th><th scope="col">As it stands</th><th scope="col">Ask</th></tr></thead><tbody>
 ${rows}</tbody></table></div>`
 }
@@ -64,7 +64,7 @@ ${
 async function describe(
   context: Context,
   tenant: Tenant,
-  { target, code, ipId, takes, sends, lastAtMs, retryAfterMs }: Denial,
+  { target, code, ipId, takes, wanted, lastAtMs, retryAfterMs }: Denial,
 ): Promise<Html> {
   const [ip] = ipId ? await loadIps(tenant, [ipId]) : [];
   const named: Piece =
@@ -78,7 +78,7 @@ async function describe(
     : retryAfterMs === null
       ? 'waiting does not help'
       : `again in ${lengthText(retryAfterMs)} from then`;
-  return html`<tr><th scope="row">${named}</th><td data-label="Denied by">${CODES[code] ?? code}</td><td data-label="Takes">${grouped(takes)}</td><td data-label="Sends">${grouped(sends)}</td><td data-label="Last">${time(lastAtMs)}</td><td data-label="As it stands">${now}</td><td><a href="/held?${paramsOf({ of: target.ip ?? target.pool ?? '' })}#explain">Explain<span class="unseen"> a take from ${target.ip ?? target.pool ?? 'any IP'}</span></a></td></tr>
+  return html`<tr><th scope="row">${named}</th><td data-label="Denied by">${CODES[code] ?? code}</td><td data-label="Takes">${grouped(takes)}</td><td data-label="Sends">${grouped(wanted)}</td><td data-label="Last">${time(lastAtMs)}</td><td data-label="As it stands">${now}</td><td><a href="/held?${paramsOf({ of: target.ip ?? target.pool ?? '' })}#explain">Explain<span class="unseen"> a take from ${target.ip ?? target.pool ?? 'any IP'}</span></a></td></tr>
 `;
 }
 

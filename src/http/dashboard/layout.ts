@@ -111,7 +111,7 @@ export function confirmation({
 <h2>What will happen</h2>
 <ul>${happens.map((one) => html`<li>${one}</li>`)}</ul>
 ${fields}
-<p class="buttons"><button class="${isRed ? 'red' : 'main'}">${button}</button> <a class="button" href="${back}">Leave it as it is</a></p>
+<p class="buttons">${session.may('write') ? html`<button class="${isRed ? 'red' : 'main'}">${button}</button>` : 'This key may look and not press.'} <a class="button" href="${back}">Leave it as it is</a></p>
 </form>`;
 }
 

@@ -69,7 +69,7 @@ export function dayOf({ ip, counted, plan }: IpView, calendarDay: number): Day {
 function asOf(warmup: Warmup, atMs: number): Warmup {
   const adjustments = warmup.adjustments.map((one) => {
     if (one.atMs <= atMs) return one;
-    return { ...one, days: Math.min(0, one.days + daysBegunBetween(warmup, atMs, one.atMs)) };
+    return { ...one, days: Math.min(0, one.days + daysBegunBetween(warmup, atMs, one.atMs + 1)) };
   });
   return { ...warmup, adjustments };
 }
