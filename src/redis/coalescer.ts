@@ -83,14 +83,13 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
   function ipLine(address: string, id: string | undefined): Line<Request> {
     const line = id === undefined ? byAddress.get(address) : byId.get(id);
     if (line) return line;
+    if (byAddress.size >= MOST_REMEMBERED || byId.size >= MOST_REMEMBERED) forgetIps();
     let plain = byAddress.get(address);
     if (!plain) {
-      if (byAddress.size >= MOST_REMEMBERED) forget(byAddress);
       plain = { waiters: [], hot: { key: keys.hot(address), inCall: 0 } };
       byAddress.set(address, plain);
     }
     if (id === undefined) return plain;
-    if (byId.size >= MOST_REMEMBERED) forget(byId);
     const named = { waiters: [], hot: plain.hot!, id };
     byId.set(id, named);
     return named;
@@ -100,16 +99,26 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
     const key = `${count} ${family} ${name}`;
     let line = byPool.get(key);
     if (!line) {
-      if (byPool.size >= MOST_REMEMBERED) forget(byPool);
+      if (byPool.size >= MOST_REMEMBERED) forgetPools();
       line = { waiters: [], pool: { name, family, count } };
       byPool.set(key, line);
     }
     return line;
   }
 
-  /** A line that is waited in stays: two lines of one IP in a call would each see what is left without the other. */
-  function forget(lines: Map<string, Line<Request>>): void {
-    for (const [key, line] of lines) if (line.waiters.length === 0) lines.delete(key);
+  /**
+   * An IP that is waited for stays, by its address and by its id: two lines that do not know that they mean the same record
+   * would go in one call, and each would see what is left without the other.
+   */
+  function forgetIps(): void {
+    const waitedFor = new Set(queue.map(({ hot }) => hot));
+    for (const lines of [byAddress, byId]) {
+      for (const [key, { hot }] of lines) if (!waitedFor.has(hot)) lines.delete(key);
+    }
+  }
+
+  function forgetPools(): void {
+    for (const [key, line] of byPool) if (line.waiters.length === 0) byPool.delete(key);
   }
 
   function join(line: Line<Request>, waiter: Waiter<Request>): void {

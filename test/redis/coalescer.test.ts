@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as ips from '../../src/fleet/ips.ts';
 import * as pools from '../../src/fleet/pools.ts';
 import type { TakeAnswer } from '../../src/redis/answer.ts';
+import { createCoalescer } from '../../src/redis/coalescer.ts';
 import { unpackHot } from '../../src/redis/hot-record.ts';
 import { createLimiter, type TakeRequest } from '../../src/redis/limiter.ts';
 import type { DedicatedIp } from '../../src/warmup/dedicated-ip.ts';
@@ -129,6 +130,15 @@ function linesOf(requests: readonly TakeRequest[], fresh: readonly DedicatedIp[]
   return [...of('alone'), ...first!, ...of('pool'), ...second!];
 }
 
+const NOTHING: TakeAnswer = {
+  allowed: false,
+  granted: [],
+  limit: 0,
+  remaining: 0,
+  retryAfterMs: null,
+  resetAfterMs: 0,
+  because: null,
+};
 type Outcome = TakeAnswer | { error: string };
 const settled = (taken: Promise<TakeAnswer>): Promise<Outcome> =>
   taken.catch((error: Error) => ({ error: error.message }));
@@ -210,4 +220,42 @@ test('takes that share a call are spread as evenly over more IPs than one look s
   expect(all.map((address) => sends.get(address))).toEqual(all.map((_, place) => (place < 112 ? 3 : 2)));
   const receipts = new Set(answers.map(({ granted }) => granted[0]!.receipt));
   expect(receipts.size).toBe(512);
+});
+
+test('an IP is never twice in one call, also when more have been named than are remembered', async () => {
+  const { keys } = fleet.tenant;
+  const calls: string[][] = [];
+  const scripts = {
+    ...fleet.engine.scripts,
+    async runPacked(name: string, args: readonly (string | number)[], keyCount = 1) {
+      if (name === 'take-ip') return null;
+      calls.push(args.slice(1, keyCount).map(String));
+      // Of each: nothing is published.
+      const reply = Buffer.alloc((keyCount - 1) * 12);
+      for (let at = (keyCount - 1) * 4; at < reply.length; at += 8) reply.writeDoubleLE(-1, at);
+      return reply;
+    },
+  };
+  const coalescer = createCoalescer<TakeRequest>(scripts, keys, {
+    unknown: () => NOTHING,
+    recover: (_, error) => {
+      throw error;
+    },
+    coalesce: true,
+  });
+  const take = (address: string, id?: string) =>
+    new Promise<unknown>((resolve, reject) => {
+      coalescer.takeFromIp(address, id, 1, {}, resolve, reject);
+    });
+  // All but one of those that are remembered.
+  for (let third = 0; third < 100; third += 1) {
+    const length = third === 0 ? 999 : 1_000;
+    await Promise.all(Array.from({ length }, (_, n) => take(`10.${third}.${n >> 8}.${n & 255}`)));
+  }
+  calls.length = 0;
+  // Known by its id alone, then one too many, then by its address.
+  await Promise.all([take('10.200.0.1', 'ip_1'), take('10.200.0.2'), take('10.200.0.1'), take('10.0.0.1')]);
+  await Promise.all([take('10.200.0.1', 'ip_1'), take('10.200.0.1'), take('10.0.0.1')]);
+  expect(calls.length).toBeGreaterThan(1);
+  for (const hotKeys of calls) expect(new Set(hotKeys).size).toBe(hotKeys.length);
 });
