@@ -629,5 +629,17 @@ describe('what a choice costs', () => {
       expect(costs[1]).toBeLessThanOrEqual(costs[0]! + 4);
       expect(costs[1]).toBeLessThan(20);
     }
+    // An hour begins for all of them at once; a lease sets no more of them right than it needs.
+    await fleet.advance({ hours: 1, work: false });
+    const lease = {
+      holder: 'one',
+      verb: 'take',
+      want: 20,
+      least: 1,
+      waitedMs: 0,
+      target: {},
+      returns: [],
+    } as const;
+    expect(await commandsOf(() => large.limiter.lease(lease))).toBeLessThan(1_000);
   });
 });

@@ -112,9 +112,15 @@ local list, room = {}, 0
 if by_ip then
   list[1] = { address = ARGV[8], c = ip, room = read(ip) }
 else
-  local _, more
-  repeat _, more = take_turns(scope, families) until not more
-  list = candidates(scope, families, least > 1 and MOST_IPS or FEW)
+  -- Of turns that have come together only as many are taken as it needs: an hour begins for all IPs at once.
+  local turns, fit = 0, 0
+  repeat
+    local taken, more = take_turns(scope, families)
+    list, turns, fit = candidates(scope, families, least > 1 and MOST_IPS or FEW), turns + taken, 0
+    for _, one in ipairs(list) do
+      if one.room >= least then fit = fit + 1 end
+    end
+  until not more or fit >= FEW or turns >= MOST_SET_RIGHT
   if #list < FEW then
     for _, family in ipairs(families) do
       for _, address in ipairs(redis.call('ZRANGE', turn_key(prefix, scope, family), 0, FEW - 1)) do
