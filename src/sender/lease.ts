@@ -123,11 +123,17 @@ export class Turn {
   #nowMs = 0;
   #looks = 0;
   #chunks: Chunk[] = [];
+  #willEnd = false;
 
   read(): number {
     if (this.#looks > 0) {
       this.#looks -= 1;
       return this.#nowMs;
+    }
+    // Also a reading that found everything at its end must not be believed in another turn.
+    if (!this.#willEnd) {
+      this.#willEnd = true;
+      setImmediate(() => this.#end());
     }
     this.#looks = LOOKS_PER_READING - 1;
     this.#nowMs = performance.now();
@@ -136,10 +142,7 @@ export class Turn {
 
   /** A look at the clock was good for this chunk: the next sends need none. */
   free(chunk: Chunk): void {
-    if (chunk.free === Number.POSITIVE_INFINITY) {
-      if (this.#chunks.length === 0) setImmediate(() => this.#end());
-      this.#chunks.push(chunk);
-    }
+    if (chunk.free === Number.POSITIVE_INFINITY) this.#chunks.push(chunk);
     chunk.free = Math.max(chunk.left - (SENDS_PER_LOOK - 1), chunk.low + 1);
   }
 
@@ -147,6 +150,7 @@ export class Turn {
     for (const chunk of this.#chunks) chunk.free = Number.POSITIVE_INFINITY;
     this.#chunks = [];
     this.#looks = 0;
+    this.#willEnd = false;
   }
 }
 
