@@ -53,6 +53,8 @@ export function createWorkerMetrics(registry: Registry): WorkerMetrics {
     labelNames: ['direction'] as const,
     registers,
   });
+  // What happens rarely is there from the start: Prometheus sees an increase only between two numbers.
+  for (const direction of ['forward', 'back']) steps.inc({ direction }, 0);
   return {
     ticked(kind, ms, outcome) {
       durations.observe({ kind }, ms / 1000);
@@ -90,6 +92,7 @@ export function createWebhookMetrics(registry: Registry): WebhookMetrics {
     labelNames: ['outcome'] as const,
     registers,
   });
+  for (const outcome of ['delivered', 'failed', 'given_up']) deliveries.inc({ outcome }, 0);
   const durations = new Histogram({
     name: 'warmline_webhook_delivery_seconds',
     help: 'How long receivers took to answer, or to fail.',

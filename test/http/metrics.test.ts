@@ -130,9 +130,11 @@ test('takes by outcome, and the sends they granted', async () => {
     'warmline_takes_total{account="default",outcome="denied",because="count"} 2',
     'warmline_takes_total{account="default",outcome="granted",because=""} 3',
     'warmline_takes_total{account="default",outcome="refused",because=""} 2',
+    'warmline_takes_total{account="other",outcome="failed",because=""} 0',
   ]);
   expect(linesOf(text, 'warmline_sends_granted_total')).toEqual([
     'warmline_sends_granted_total{account="default"} 6',
+    'warmline_sends_granted_total{account="other"} 0',
   ]);
 });
 
