@@ -372,7 +372,9 @@ export class SendLease implements Lease {
     this.endNow();
     await this.#calling;
     this.endNow();
-    await this.#call('end');
+    // Also what callers give back meanwhile.
+    do await (this.#calling ?? this.#call('end'));
+    while (this.#calling || this.#late.size + this.#returns.length > 0);
     this.#gathering = null;
     this.#around.onClose();
   }

@@ -6,6 +6,7 @@ import { addIpToPool, createPool, setDefaultPool } from '../../src/fleet/pools.t
 import { connect } from '../../src/redis/connect.ts';
 import { clockKeys } from '../../src/redis/keys.ts';
 import { createSender, type Lease, type LeasedIp, type Sender } from '../../src/sender/index.ts';
+import type { SendLease } from '../../src/sender/lease.ts';
 import { QuotaExhausted } from '../../src/sender/quota-exhausted.ts';
 import type { DedicatedIp } from '../../src/warmup/dedicated-ip.ts';
 import { DAY_MS, HOUR_MS } from '../../src/warmup/units.ts';
@@ -215,6 +216,21 @@ describe('on a test clock', () => {
     expect(lease.stats).toMatchObject({ spent: 0 });
     expect(() => lease.giveBack(sends[2]!)).toThrow('out');
     expect(() => lease.giveBack({ ip: '', ipId: '', hostname: null, bind: null })).toThrow('not granted');
+  });
+
+  test('what a caller gives back while the lease is being closed goes back, too', async () => {
+    const ip = await fleet.bring({ status: 'active' });
+    const lease = sender.lease({ ip: ip.id });
+    const granted = await lease.take(2);
+    (lease as SendLease).endNow();
+    lease.giveBack(granted);
+    const closing = lease.close();
+    // Its last call is on its way.
+    await turn();
+    lease.giveBack(granted);
+    await closing;
+    expect(lease.stats.spent).toBe(0);
+    expect(await usedToday(fleet, ip)).toBe(0);
   });
 
   test('those who wait are served in the order of asking', async () => {
