@@ -92,6 +92,7 @@ export function createLimiter(
       for (const [index, request] of requests.entries()) {
         const settle = (outcome: TakeAnswer | Error | Promise<TakeAnswer>) => {
           if (outcome instanceof Promise) return void outcome.then(settle, settle);
+          if (outcomes[index]) return;
           outcomes[index] = outcome;
           left -= 1;
           if (left === 0) resolve(outcomes);

@@ -16,8 +16,10 @@ end
 local function take_singles(scope, takes, family)
   set_right, gave_up = 0, false
   local families, charged, by_address, given = families_of(scope, family), {}, {}, 0
+  local turns = 0
   repeat
-    local _, more_turns = take_turns(scope, families)
+    local taken, more_turns = take_turns(scope, families)
+    turns = turns + taken
     while given < takes do
       local most = min(MOST_IPS, takes - given + 1)
       local list = candidates(scope, families, most)
@@ -52,6 +54,6 @@ local function take_singles(scope, takes, family)
         end
       end
     end
-  until given >= takes or not more_turns or gave_up
+  until given >= takes or not more_turns or gave_up or turns >= MOST_SET_RIGHT
   return charged, given
 end

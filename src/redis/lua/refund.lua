@@ -12,8 +12,9 @@
 --- @include "credit"
 local prefix, now, refunded = ARGV[1], engine_now(), 0
 for i = 2, #ARGV, 6 do
-  local id, seq = ARGV[i + 1], ARGV[i + 4]
-  refunded = refunded + credit(prefix, now, ARGV[i], id, tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), tonumber(seq),
-    tonumber(ARGV[i + 5]), function() return redis.call('SADD', prefix .. 'refunded:' .. id, seq) == 1 end)
+  -- As one number has one spelling, one receipt has one name.
+  local id, seq = ARGV[i + 1], tonumber(ARGV[i + 4])
+  refunded = refunded + credit(prefix, now, ARGV[i], id, tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), seq,
+    tonumber(ARGV[i + 5]), function() return redis.call('SADD', prefix .. 'refunded:' .. id, number(seq)) == 1 end)
 end
 return refunded
