@@ -1,10 +1,11 @@
 import { once } from 'node:events';
 import { get } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { startWarmup } from '../../src/fleet/ips.ts';
 import { createDemand } from '../../src/http/demand.ts';
-import { ADMIN_KEY, ok, startApi, useNewApi } from '../http/support.ts';
+import { ADMIN_KEY, type Api, ok, startApi, useNewApi } from '../http/support.ts';
 import { signedIn } from './support.ts';
 
 /** What the pages say about an IP, a pool, a plan and a denial, and what their buttons do. */
@@ -193,10 +194,15 @@ test('the changes of an account are told newest first, page by page', async () =
   expect((await someone.get(older)).body).toContain('reason 3<');
 });
 
+const portOf = async ({ app }: Api) => {
+  if (!app.server.listening) await app.listen({ host: '127.0.0.1', port: 0 });
+  return (app.server.address() as AddressInfo).port;
+};
+
 test('the live stream tells of a change within two seconds, and of nothing else', async () => {
   const ip = await api.warming();
   const { cookie } = await signedIn(api, ADMIN_KEY);
-  const { port } = new URL(await api.app.listen({ host: '127.0.0.1', port: 0 }));
+  const port = await portOf(api);
   const request = get({ port, path: `/live?ips=${ip.id},nonsense`, headers: { cookie } });
   const [response] = await once(request, 'response');
   expect(response.headers['content-type']).toBe('text/event-stream');
@@ -214,6 +220,25 @@ test('the live stream tells of a change within two seconds, and of nothing else'
   expect(heard.match(/event: ip/g)).toHaveLength(1);
   await take({ ip: ip.id, count: 7 });
   await hears('7 of 50');
+  request.destroy();
+});
+
+test('who leaves before the live stream begins keeps nobody from it', async () => {
+  const ip = await api.warming();
+  const { cookie } = await signedIn(api, ADMIN_KEY);
+  const port = await portOf(api);
+  const path = `/live?ips=${ip.id}`;
+  for (let more = 60; more > 0; more -= 1) {
+    const socket = connect(port, '127.0.0.1');
+    await once(socket, 'connect');
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nCookie: ${cookie}\r\n\r\n`);
+    await new Promise((resolve) => setImmediate(resolve));
+    socket.resetAndDestroy();
+  }
+  await sleep(500);
+  const request = get({ port, path, headers: { cookie } });
+  const [response] = await once(request, 'response');
+  expect(response.statusCode).toBe(200);
   request.destroy();
 });
 

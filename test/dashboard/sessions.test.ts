@@ -40,7 +40,14 @@ describe('signing in', () => {
     expect([asked.status, asked.to]).toEqual([303, '/sign-in?next=%2Fschedules%3Fvolume%3D1000']);
     const back = await visitor(api).post('/sign-in', { key: ADMIN_KEY, next: '/schedules?volume=1000' });
     expect(back.to).toBe('/schedules?volume=1000');
-    for (const next of ['//evil.example', '/\\evil.example', 'https://evil.example', '/\t/evil.example']) {
+    for (const next of [
+      '//evil.example',
+      '/\\evil.example',
+      'https://evil.example',
+      '/\t/evil.example',
+      '/no header holds ☃',
+      '/☃',
+    ]) {
       expect((await visitor(api).post('/sign-in', { key: ADMIN_KEY, next })).to).toBe('/');
     }
   });

@@ -46,6 +46,8 @@ export function registerLive({ app, context, sessionOf }: Pages): void {
       // To a browser 204 says not to come again; the page stays as it is, and a reload shows what is new.
       if (ipIds.length === 0 || !hub.hasRoom(tenant)) return reply.code(204).send();
       reply.hijack();
+      // Whoever has left meanwhile is never heard to leave, and would keep a place for good.
+      if (reply.raw.destroyed) return reply;
       const headers = {
         ...reply.getHeaders(),
         'content-type': 'text/event-stream',

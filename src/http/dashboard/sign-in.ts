@@ -63,10 +63,10 @@ export function registerSignIn({ app, context: { engine }, fieldsOf }: Pages): v
   });
 }
 
-/** A path of this server and nothing else. */
+/** A path of this server and nothing else, in letters that a header may hold. */
 function nextOf(given: unknown): string {
   const { next } = (given ?? {}) as { next?: unknown };
-  return typeof next === 'string' && /^\/(?![/\\])[^\s\\]{0,500}$/.test(next) ? next : '/';
+  return typeof next === 'string' && /^\/(?![/\\])[!-[\]-~]{0,500}$/.test(next) ? next : '/';
 }
 
 function ask(reply: FastifyReply, { next, problem }: { next: string; problem?: string }) {
