@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as ips from '../../src/fleet/ips.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { PYTHON } from '../support/python.ts';
+import { block } from './page.ts';
 
 // Does what docs/other-languages.md tells a sender in any language to do, with a plain Redis client and none of our code
 // but the Lua files that the page names.
@@ -42,8 +43,7 @@ type Read = {
   until_ms: number;
 };
 function read(reply: Buffer, count: number): Read {
-  const [, code] = /^```python\n(.*?)^```/ms.exec(page)!;
-  const program = `${code}
+  const program = `${block('docs/other-languages.md', 'read-answer')}
 import base64, json, sys
 print(json.dumps(read_answer(base64.b64decode(sys.argv[1]), int(sys.argv[2]))))`;
   const output = execFileSync(PYTHON!, ['-c', program, reply.toString('base64'), String(count)]);
