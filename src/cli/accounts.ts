@@ -1,6 +1,7 @@
 /** `warmline accounts`: who owns IPs, pools and keys. */
 import type { Command } from 'commander';
 import { type ApiOptions, createClient, withApi } from './client.ts';
+import { addExamples } from './examples.ts';
 import { told } from './ips.ts';
 import { asTable, coloured, say, sayJson, time } from './table.ts';
 
@@ -23,7 +24,7 @@ An account is never deleted; to lock it out, revoke its keys: warmline keys list
 The key must be one of the operator (scope admin).`;
 
 export function register(command: Command): void {
-  command.addHelpText('after', EXAMPLES);
+  addExamples(command, EXAMPLES);
 
   withApi(
     command

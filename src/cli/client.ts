@@ -6,7 +6,9 @@ import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { invalid, WarmlineError } from '../warmup/errors.ts';
+import { grouped } from '../warmup/words.ts';
 import type { page } from '../wire/v1.ts';
+import { whileWaiting } from './waiting.ts';
 
 /** Options of every command that asks the API. */
 export type ApiOptions = { url?: string; key?: string; json?: boolean };
@@ -34,8 +36,12 @@ export class ApiRefusal extends WarmlineError {
 type Page<Row> = ReturnType<typeof page<Row>>;
 
 export type Client = {
+  readonly url: string;
   get<Answer>(path: string): Promise<Answer>;
-  post<Answer>(path: string, body?: object): Promise<Answer>;
+  /** What is no JSON. */
+  text(path: string): Promise<string>;
+  /** @param doing what is said on a terminal while it takes long */
+  post<Answer>(path: string, body?: object, doing?: string): Promise<Answer>;
   patch<Answer>(path: string, body: object): Promise<Answer>;
   remove<Answer = undefined>(path: string): Promise<Answer>;
   /** All pages of a list. */
@@ -45,13 +51,23 @@ export type Client = {
 /** Long enough for the largest range; a Redis that hangs is reported by the API itself after 5 s. */
 const ANSWERS_WITHIN_MS = 30_000;
 
-/** @throws WarmlineError when it is not known where the API is, or with which key to ask */
-export function createClient(options: ApiOptions, env: NodeJS.ProcessEnv = process.env): Client {
+/**
+ * @param quiet says nothing while it waits
+ * @throws WarmlineError when it is not known where the API is, or with which key to ask
+ */
+export function createClient(
+  options: ApiOptions,
+  env: NodeJS.ProcessEnv = process.env,
+  { quiet = false } = {},
+): Client {
   const dataDir = resolve(env.WARMLINE_DATA_DIR?.trim() || '.warmline');
   const url = findUrl(options, env, dataDir);
   const key = findKey(options, env, dataDir);
 
-  async function ask<Answer>(method: string, path: string, body?: object): Promise<Answer> {
+  const waiting = <Answer>(doing: string | (() => string), work: Promise<Answer>) =>
+    quiet ? work : whileWaiting(doing, work);
+
+  async function send(method: string, path: string, body?: object): Promise<string> {
     const response = await fetch(`${url}${path}`, {
       method,
       headers: {
@@ -63,35 +79,60 @@ export function createClient(options: ApiOptions, env: NodeJS.ProcessEnv = proce
     }).catch((error: unknown) => {
       throw new ApiRefusal(whyUnreachable(error, url));
     });
-    const text = await response.text();
-    if (response.status === 204) return undefined as Answer;
-    const answer = readJson(text);
-    if (response.ok && answer !== undefined) return answer as Answer;
-    const { message } = (answer as { error?: { message?: string } } | undefined)?.error ?? {};
-    if (!message) {
-      throw new ApiRefusal(
-        `what answers at ${url} is not Warmline (it says ${response.status}); check --url`,
-      );
-    }
-    throw new ApiRefusal(response.status === 401 ? `${message}; the key came from ${key.from}` : message);
+    const text = await response.text().catch((error: unknown) => {
+      throw new ApiRefusal(whyUnreachable(error, url));
+    });
+    if (response.ok) return text;
+    const { message } = (readJson(text) as { error?: { message?: string } } | undefined)?.error ?? {};
+    if (!message) throw notWarmline(response.status);
+    throw new ApiRefusal(`${message}${whatNext(response.status, path, key.from)}`);
   }
 
+  async function ask<Answer>(method: string, path: string, body?: object): Promise<Answer> {
+    const text = await send(method, path, body);
+    if (text === '' && method === 'DELETE') return undefined as Answer;
+    const answer = readJson(text);
+    if (answer === undefined) throw notWarmline(200);
+    return answer as Answer;
+  }
+
+  const notWarmline = (status: number) =>
+    new ApiRefusal(`what answers at ${url} is not Warmline (it says ${status}); check --url`);
+
+  const asking = `waiting for the API at ${url}`;
   return {
-    get: (path) => ask('GET', path),
-    post: (path, body) => ask('POST', path, body),
-    patch: (path, body) => ask('PATCH', path, body),
-    remove: (path) => ask('DELETE', path),
-    async all<Row>(path: string) {
+    url,
+    get: (path) => waiting(asking, ask('GET', path)),
+    text: (path) => waiting(asking, send('GET', path)),
+    post: (path, body, doing = asking) => waiting(doing, ask('POST', path, body)),
+    patch: (path, body) => waiting(asking, ask('PATCH', path, body)),
+    remove: (path) => waiting(asking, ask('DELETE', path)),
+    all<Row>(path: string) {
       const rows: Row[] = [];
-      for (let cursor: string | null = ''; cursor !== null; ) {
-        const from = cursor && `${path.includes('?') ? '&' : '?'}cursor=${encodeURIComponent(cursor)}`;
-        const found: Page<Row> = await ask('GET', `${path}${from}`);
-        rows.push(...found.data);
-        cursor = found.nextCursor;
+      async function readAll(): Promise<Row[]> {
+        for (let cursor: string | null = ''; cursor !== null; ) {
+          const from = cursor && `${path.includes('?') ? '&' : '?'}cursor=${encodeURIComponent(cursor)}`;
+          const found: Page<Row> = await ask('GET', `${path}${from}`);
+          rows.push(...found.data);
+          cursor = found.nextCursor;
+        }
+        return rows;
       }
-      return rows;
+      return waiting(() => `reading, ${grouped(rows.length)} so far`, readAll());
     },
   };
+}
+
+/** What to do about a refusal, where the API cannot know that it was asked from a command line. */
+function whatNext(status: number, path: string, keyFrom: string): string {
+  if (status === 401)
+    return `; the key came from ${keyFrom}, give another one with --key or WARMLINE_API_KEY`;
+  if (status !== 404) return '';
+  if (path.startsWith('/v1/dedicated-ips/pools/')) return '; see: warmline pools list';
+  if (path.startsWith('/v1/dedicated-ips/')) return '; see: warmline ips list';
+  if (path.startsWith('/v1/webhooks/')) return '; see: warmline webhooks list';
+  if (path.startsWith('/v1/keys/')) return '; see: warmline keys list';
+  return '';
 }
 
 function findUrl({ url: given }: ApiOptions, env: NodeJS.ProcessEnv, dataDir: string): string {

@@ -1,10 +1,10 @@
 /** `warmline demo`: a whole warm-up in about a minute, with a progress bar, a table at the end, and a verdict. */
-import { styleText } from 'node:util';
 import cliProgress from 'cli-progress';
 import Table from 'cli-table3';
 import type { Command } from 'commander';
 import { createLog } from '../runtime/log.ts';
 import { type DemoResult, type Progress, runDemo } from './demo/conductor.ts';
+import { coloured } from './table.ts';
 
 export function register(command: Command): void {
   command
@@ -72,11 +72,9 @@ function describe({ days, totals, faults, problems, hours, seconds }: DemoResult
     `It took ${seconds.toFixed(0)} s.`,
     '',
   ];
-  const coloured = process.stdout.isTTY === true && !process.env.NO_COLOR;
-  const paint = (colour: 'green' | 'red', text: string) => (coloured ? styleText(colour, text) : text);
   const verdict =
     problems.length === 0
-      ? paint('green', 'Nothing went over, nothing was lost, and each IP became active once.')
-      : problems.map((problem) => paint('red', `problem: ${problem}`)).join('\n');
+      ? coloured('green', 'Nothing went over, nothing was lost, and each IP became active once.')
+      : problems.map((problem) => coloured('red', `problem: ${problem}`)).join('\n');
   return `${lines.join('\n')}${verdict}\n`;
 }

@@ -12,6 +12,7 @@ import { invalid } from '../warmup/errors.ts';
 import { buildPlan, DEFAULT_PLAN, type Plan, type ScheduleBook } from '../warmup/plan.ts';
 import { type ProjectedDay, type Projection, projectPlan } from '../warmup/projection.ts';
 import { HOUR_MS, MINUTE_MS } from '../warmup/units.ts';
+import { wantsColours } from './table.ts';
 
 /** As commander hands them over: the text that was typed. */
 export type DryRunOptions = {
@@ -55,7 +56,7 @@ export function register(command: Command): void {
           'warmline: --ips changes nothing without --volume, since each IP is limited on its own\n',
         );
       }
-      const colours = stdout.isTTY === true && !env.NO_COLOR && env.TERM !== 'dumb';
+      const colours = wantsColours();
       const folder = env.WARMLINE_SCHEDULES ?? null;
       stdout.write(await dryRun(options, { nowMs: Date.now(), folder, colours }));
     });

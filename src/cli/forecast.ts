@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { checkZone, parseStart } from '../warmup/calendar.ts';
 import type { ForecastAnswer } from '../wire/forecast.ts';
 import { type ApiOptions, createClient, wholeNumber, withApi } from './client.ts';
-import { asTable, coloured, grouped, plain, say, sayJson, shorten } from './table.ts';
+import { asTable, coloured, counted, grouped, plain, say, sayJson, shorten, status } from './table.ts';
 
 type ForecastOptions = ApiOptions & {
   messages: number;
@@ -46,7 +46,11 @@ Examples:
             ? undefined
             : new Date(parseStart(start, zone === undefined ? 'UTC' : checkZone(zone))).toISOString(),
       };
-      const found = await createClient(options).post<ForecastAnswer>('/v1/forecast', asked);
+      const found = await createClient(options).post<ForecastAnswer>(
+        '/v1/forecast',
+        asked,
+        `forecasting ${counted(messages, 'message')}`,
+      );
       if (options.json) return sayJson(found);
       say(inWords(found));
     });
@@ -107,7 +111,7 @@ const ipTable = (ips: ForecastAnswer['ips']) =>
   asTable<ForecastAnswer['ips'][number]>(
     [
       { head: 'address', cell: ({ ip }) => shorten(ip) },
-      { head: 'status', cell: ({ status }) => status },
+      { head: 'status', cell: (ip) => status(ip.status) },
       { head: 'sends', right: true, cell: ({ sends }) => grouped(sends) },
       { head: '', cell: ({ never }) => (never ? (NEVER[never] ?? '') : '') },
     ],

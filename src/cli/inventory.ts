@@ -4,6 +4,7 @@ import { expandAddresses } from '../warmup/address.ts';
 import { invalid } from '../warmup/errors.ts';
 import type { Account } from './accounts.ts';
 import { type ApiOptions, createClient, withApi } from './client.ts';
+import { addExamples } from './examples.ts';
 import type { Ip } from './ips.ts';
 import { asTable, coloured, counted, plain, say, sayJson } from './table.ts';
 
@@ -34,7 +35,7 @@ Examples:
 The key must be one of the operator (scope admin).`;
 
 export function register(command: Command): void {
-  command.addHelpText('after', EXAMPLES);
+  addExamples(command, EXAMPLES);
 
   withApi(command.command('add').description('add addresses and ranges, all or none'))
     .argument('<addresses...>', 'addresses and CIDR ranges')
@@ -54,9 +55,13 @@ export function register(command: Command): void {
       if (account === undefined && (status ?? leased) !== undefined) {
         throw invalid('account', '--status and --leased are about an account; name it with --account');
       }
-      expandAddresses(addresses);
+      const named = expandAddresses(addresses);
       const body = { addresses, region, hostname, bind, account, status, leased };
-      const answer = await createClient(options).post<{ added: number; data?: Ip[] }>('/v1/inventory', body);
+      const answer = await createClient(options).post<{ added: number; data?: Ip[] }>(
+        '/v1/inventory',
+        body,
+        `adding ${counted(named.length, 'address', 'addresses')}`,
+      );
       if (options.json) return sayJson(answer);
       const what = counted(answer.added, 'address', 'addresses');
       say(account === undefined ? `${what} added to the inventory` : `${what} put on account ${account}`);

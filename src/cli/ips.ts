@@ -4,6 +4,7 @@ import { invalid } from '../warmup/errors.ts';
 import { STATUSES } from '../warmup/lifecycle.ts';
 import type { ipOf, poolOf } from '../wire/v1.ts';
 import { type ApiOptions, type Client, createClient, wholeNumber, withApi } from './client.ts';
+import { addExamples } from './examples.ts';
 import { ipPath } from './named.ts';
 import { asTable, coloured, counted, limit, plain, say, sayJson, shorten, status, time } from './table.ts';
 
@@ -20,12 +21,14 @@ Examples:
   $ warmline ips list --label team:billing
   $ warmline ips update 203.0.113.7 --hostname mta7.example.com --label team=billing --per-day 20000
   $ warmline ips update 203.0.113.7 --per-day none --unlabel team
+  $ warmline ips get 203.0.113.7
   $ warmline ips release 203.0.113.7
+  $ warmline ips restore 203.0.113.7                                      out of its cooldown, with the day it had
 
 An IP is named by its address or its id.`;
 
 export function register(command: Command): void {
-  command.addHelpText('after', EXAMPLES);
+  addExamples(command, EXAMPLES);
 
   withApi(command.command('list').description('all IPs, with their day and what is left of it'))
     .addOption(new Option('--status <status>', 'only those in this status').choices([...STATUSES]))

@@ -1,6 +1,7 @@
 /** `warmline keys`: who may ask the API, and for what. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type ApiOptions, createClient, withApi } from './client.ts';
+import { addExamples } from './examples.ts';
 import { asTable, coloured, plain, say, sayJson, shorten, time } from './table.ts';
 
 type ApiKey = {
@@ -38,7 +39,7 @@ Your own key must be one of the operator (scope admin).`;
 const SCOPES = ['read', 'send', 'write', 'admin'];
 
 export function register(command: Command): void {
-  command.addHelpText('after', EXAMPLES);
+  addExamples(command, EXAMPLES);
 
   withApi(command.command('create').description('make a key and print it, this once'))
     .requiredOption('--account <account>', 'whose key it is (name or id)')

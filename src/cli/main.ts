@@ -8,6 +8,7 @@ import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { BadSchedule } from '../../schedules/schedule.ts';
 import { WarmlineError } from '../warmup/errors.ts';
+import { isInteractive } from './screen.ts';
 
 /** What a command's file exports: it adds its options, its examples and its action. */
 export type CommandFile = { register(command: Command): unknown };
@@ -35,25 +36,35 @@ const COMMANDS: [name: string, summary: string, load: () => Promise<CommandFile>
   ['accounts', 'who owns IPs, pools and keys', () => import('./accounts.ts')],
   ['keys', 'who may ask the API, and for what', () => import('./keys.ts')],
   ['demo', 'a whole warm-up with real SMTP on this machine, in about a minute', () => import('./demo.ts')],
+  ['completion', 'a script with which a shell completes all this', () => import('./completion.ts')],
 ];
 
 /** A command that was called wrongly ends with 2, one that failed with 1; as getopt and grep have it. */
 const MISUSE = 2;
 const FAILED = 1;
 
+const EXAMPLES = `
+Without a command, on a terminal: the fleet, live. It asks the API of this folder, or that of WARMLINE_URL.
+
+Examples:
+  $ warmline serve                                 start it here; then, in a second terminal:
+  $ warmline inventory add 203.0.113.0/28          the addresses that you own
+  $ warmline ips create
+  $ warmline ips start 203.0.113.0
+  $ warmline                                       how all of them are doing
+  $ warmline ips start --help                      options and examples of a command`;
+
 const program = new Command('warmline')
   .description('Warms up dedicated e-mail IPs: how much each may send, at every moment, exactly.')
   .version(packageVersion(), '-V, --version', 'print the version')
   .helpOption('-h, --help', 'print this help')
   .helpCommand('help [command]', 'print the help of a command')
+  .addHelpText('after', EXAMPLES)
   .showSuggestionAfterError()
   .exitOverride()
   // One sentence on one line, commander's hint ("Did you mean ...?") included, or ours where it has none.
   .configureOutput({
-    outputError: (text, write) => {
-      const lost = text.startsWith('error: unknown command') && !text.includes('Did you mean');
-      write(sentence(`${text.replace(/^error: /, '').trim()}${lost ? '; --help lists what there is' : ''}`));
-    },
+    outputError: (text, write) => write(sentence(`${text.replace(/^error: /, '').trim()}${hintFor(text)}`)),
   });
 
 await run(process.argv.slice(2));
@@ -67,10 +78,15 @@ async function run(args: string[]): Promise<void> {
     });
   }
   try {
+    if (args.length === 0 && isInteractive()) {
+      await (await import('./fleet-view.ts')).showFleet();
+      // An answer that is still on its way is nobody's any more.
+      process.exit();
+    }
     const asked = args.find((arg) => !arg.startsWith('-') && arg !== 'help');
     for (const [name, summary, load] of COMMANDS) {
       const command = program.command(name).description(summary);
-      if (name === asked) (await load()).register(command);
+      if (name === asked || asked === 'completion') (await load()).register(command);
     }
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
@@ -87,6 +103,15 @@ function report(error: unknown): number {
   }
   process.stderr.write(`warmline: unexpected: ${error instanceof Error ? error.stack : String(error)}\n`);
   return FAILED;
+}
+
+/** Where to look, unless commander said it. */
+function hintFor(text: string): string {
+  if (text.includes('Did you mean')) return '';
+  if (text.startsWith('error: unknown command')) return '; --help lists what there is';
+  return /^error: (unknown option|missing required|required option|too many)/.test(text)
+    ? '; --help shows how it is called'
+    : '';
 }
 
 function sentence(text: string): string {

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { invalid } from '../warmup/errors.ts';
 import { type ApiOptions, createClient, withApi } from './client.ts';
+import { addExamples } from './examples.ts';
 import { type Ip, type Pool, told, whatIsHeld } from './ips.ts';
 import { ipPath, poolPath } from './named.ts';
 import { asTable, coloured, counted, grouped, plain, say, sayJson, shorten, time } from './table.ts';
@@ -11,6 +12,7 @@ Examples:
   $ warmline pools create Transactional --default
   $ warmline pools create Marketing --warming-share 0.2     new IPs carry at most a fifth while older ones have room
   $ warmline pools add Transactional 203.0.113.7
+  $ warmline pools remove Transactional 203.0.113.7
   $ warmline pools list
   $ warmline pools get Transactional
   $ warmline pools rename Marketing Newsletters
@@ -20,7 +22,7 @@ Examples:
 A pool is named by its name or its id, an IP by its address or its id. An IP is in one pool: adding it to another moves it.`;
 
 export function register(command: Command): void {
-  command.addHelpText('after', EXAMPLES);
+  addExamples(command, EXAMPLES);
 
   withApi(command.command('list').description('all pools')).action(async (options: ApiOptions) => {
     const pools = await createClient(options).all<Pool>('/v1/dedicated-ips/pools');

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { IpQuota, PoolQuota } from '../wire/quota.ts';
 import { type ApiOptions, createClient, withApi } from './client.ts';
 import { namesIp, pathOf } from './named.ts';
-import { asTable, coloured, lasting, limit, plain, say, sayJson, time } from './table.ts';
+import { asTable, coloured, lasting, limit, plain, say, sayJson, status, time } from './table.ts';
 
 export function register(command: Command): void {
   withApi(command)
@@ -57,7 +57,7 @@ function ofIp(look: IpQuota): string {
       : []),
   ];
   return [
-    `${look.ip} (${look.status}) ${verdict(look.allowed, look.binds, look.retryAfterMs)}`,
+    `${look.ip} (${status(look.status)}) ${verdict(look.allowed, look.binds, look.retryAfterMs)}`,
     '',
     asTable(
       [
@@ -85,7 +85,7 @@ function ofPool(look: PoolQuota): string {
     asTable<IpQuota>(
       [
         { head: 'address', cell: ({ ip }) => ip },
-        { head: 'status', cell: ({ status }) => status },
+        { head: 'status', cell: (ip) => status(ip.status) },
         { head: 'left now', right: true, cell: ({ remaining }) => limit(remaining) },
         { head: 'used in the day', right: true, cell: ({ day }) => limit(day.used) },
         { head: 'of', right: true, cell: ({ day }) => limit(day.limit) },

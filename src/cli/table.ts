@@ -8,7 +8,7 @@ export { counted, grouped, lasting } from '../warmup/words.ts';
 
 export type Column<Row> = { head: string; right?: boolean; cell: (row: Row) => string };
 
-type Colour = 'bold' | 'dim' | 'green' | 'yellow' | 'red';
+export type Colour = 'bold' | 'dim' | 'green' | 'yellow' | 'red';
 
 /** A terminal that wants them. https://no-color.org */
 export function wantsColours({ stdout, env }: Pick<NodeJS.Process, 'stdout' | 'env'> = process): boolean {
@@ -24,6 +24,7 @@ const OF_STATUS: Record<string, Colour> = {
   cooldown: 'dim',
   released: 'dim',
 };
+export const colourOfStatus = (text: string): Colour | undefined => OF_STATUS[text];
 export const status = (text: string) => (OF_STATUS[text] ? coloured(OF_STATUS[text], text) : text);
 
 const EDGES = [

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { type ApiOptions, ApiRefusal, type Client, createClient, withApi } from './client.ts';
+import { addExamples } from './examples.ts';
 import { asTable, coloured, plain, say, sayJson, shorten, time } from './table.ts';
 
 type Webhook = {
@@ -29,8 +30,12 @@ Examples:
   $ warmline webhooks add https://example.com/warmline                     all events
   $ warmline webhooks add https://example.com/warmline --event ip.status_changed --event ip.quota_used
   $ warmline webhooks test hook_1x2y3z                                     sends one, and waits for what is answered
+  $ warmline webhooks list
   $ warmline webhooks log hook_1x2y3z
   $ SECRET=$(warmline webhooks rotate hook_1x2y3z)                         the old one is good for another day
+  $ warmline webhooks disable hook_1x2y3z
+  $ warmline webhooks enable hook_1x2y3z
+  $ warmline webhooks delete hook_1x2y3z
 
 Events: ip.status_changed, ip.quota_used (80, 90 and 100 % of a day), ip.hold_changed, pool.hold_changed.
 A secret is printed once, on stdout. How to check a signature: docs/webhooks.md.`;
@@ -39,7 +44,7 @@ A secret is printed once, on stdout. How to check a signature: docs/webhooks.md.
 const TESTED_WITHIN_MS = 15_000;
 
 export function register(command: Command): void {
-  command.addHelpText('after', EXAMPLES);
+  addExamples(command, EXAMPLES);
 
   withApi(command.command('add').description('make a webhook and print its secret, this once'))
     .argument('<url>', 'where events are sent')

@@ -103,7 +103,7 @@ test('what cannot be is a sentence', async () => {
     err: 'warmline: url holds a user or a password; every event is signed instead, so leave them out\n',
   });
   expect((await webhooks('log', 'hook_none')).err).toBe(
-    'warmline: there is no webhook hook_none in this account\n',
+    'warmline: there is no webhook hook_none in this account; see: warmline webhooks list\n',
   );
   expect((await webhooks('add')).code).toBe(2);
 });
