@@ -40,7 +40,11 @@ const ANSWERS_WITHIN_MS = 10_000;
 /** So many are under way in a process, and so many of them to one webhook: a slow one leaves room for the others. */
 const CONCURRENCY = 32;
 const MOST_AT_ONCE = 4;
+/** Whoever finds no room comes back after this, and one after the other, not all together and again and again. */
 const ROOM_AGAIN_MS = 500;
+const LONGEST_QUEUE_MS = 60_000;
+/** So fast a receiver is taken to be that has not answered yet. */
+const ANSWERS_AT_FIRST_MS = 40;
 /** A worker that was killed keeps what it was sending for so long; then another one sends it again. */
 const LOCK_MS = 30_000;
 const STALLED_INTERVAL_MS = 10_000;
@@ -74,6 +78,25 @@ class TryAgain extends Error {
   }
 }
 
+/** What one webhook is being sent by this process. */
+type Receiving = {
+  count: number;
+  /** How long the last answer took. */
+  answersInMs: number;
+  /** Until when the turns are given to those who found no room. */
+  turnMs: number;
+};
+
+/** When to come back: as fast as the receiver makes room, but nobody waits for more than a minute to see whether it got faster. */
+function turnOf(receiving: Receiving): number {
+  const nowMs = performance.now();
+  const inTurnMs = receiving.turnMs + Math.max(1, receiving.answersInMs / MOST_AT_ONCE);
+  receiving.turnMs = Math.min(Math.max(nowMs + ROOM_AGAIN_MS, inTurnMs), nowMs + LONGEST_QUEUE_MS);
+  // Where the queue is longer than that, its end does not come all at once.
+  const isCut = inTurnMs > receiving.turnMs;
+  return receiving.turnMs - nowMs - (isCut ? Math.random() * (LONGEST_QUEUE_MS / 2) : 0);
+}
+
 export async function startWebhooks({
   engine,
   redisUrl,
@@ -95,7 +118,7 @@ export async function startWebhooks({
   const connection = connectForQueue(redisUrl, redis);
   const metrics = createWebhookMetrics(registry);
   watchQueue(registry, WEBHOOK_QUEUE, () => queue.counts());
-  const underWay = new Map<string, number>();
+  const underWay = new Map<string, Receiving>();
 
   const worker = new Worker(
     WEBHOOK_QUEUE,
@@ -104,18 +127,19 @@ export async function startWebhooks({
       const tenant = tenantOf(engine, account, 'engine');
       const webhook = await findWebhook(tenant, webhookId);
       if (!webhook?.enabled) return 'dropped';
-      const before = underWay.get(webhookId) ?? 0;
-      if (before >= MOST_AT_ONCE) return later(job, token, ROOM_AGAIN_MS * (1 + Math.random()));
-      underWay.set(webhookId, before + 1);
+      const receiving = underWay.get(webhookId) ?? { count: 0, answersInMs: ANSWERS_AT_FIRST_MS, turnMs: 0 };
+      if (receiving.count >= MOST_AT_ONCE) return later(job, token, turnOf(receiving));
+      receiving.count += 1;
+      underWay.set(webhookId, receiving);
       try {
         const result = await send(webhook, event, job.attemptsMade + 1);
+        receiving.answersInMs = result.ms;
         // A worker that is told to end does not wait for a receiver; the event is sent again by another one.
         if (quiet.signal.aborted && result.status === null) return await later(job, token, 0);
         return await conclude(tenant, webhook, event, job.attemptsMade + 1, result);
       } finally {
-        const left = (underWay.get(webhookId) ?? 1) - 1;
-        if (left === 0) underWay.delete(webhookId);
-        else underWay.set(webhookId, left);
+        receiving.count -= 1;
+        if (receiving.count === 0) underWay.delete(webhookId);
       }
     },
     {

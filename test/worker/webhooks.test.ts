@@ -1,7 +1,9 @@
 import type { LookupAddress, lookup } from 'node:dns';
+import { Job } from 'bullmq';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { holdAll } from '../../src/fleet/hold-all.ts';
 import { holdIp, releaseIp } from '../../src/fleet/ips.ts';
 import { createPool, holdPool } from '../../src/fleet/pools.ts';
 import {
@@ -123,6 +125,25 @@ test('holds of IPs and pools are told; what was before a webhook is not', async 
   expect(byType['pool.hold_changed']).toMatchObject({ poolId: pool.id, from: null });
   await aFewRounds();
   expect(receiver.received).toHaveLength(2);
+});
+
+test('what waits for a receiver that does not answer waits in turn, and costs little; another is told meanwhile', async () => {
+  const fast = await startReceiver();
+  closing.push(() => fast.close());
+  receiver.answer = 'hang';
+  await fleet.bringMany(400, 'active');
+  await start({ timeoutMs: 400 });
+  await make();
+  await make({ url: fast.url });
+  const comesBack = vi.spyOn(Job.prototype, 'moveToDelayed');
+  closing.push(() => comesBack.mockRestore());
+  await holdAll(fleet.tenant, { sending: true, advance: true, because: 'a bounce storm', untilMs: null });
+  await eventually('the fast one was told', () => fast.received.length === 400, 20_000);
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  comesBack.mockClear();
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  // All 400 came back every 0.75 s.
+  expect(comesBack.mock.calls.length).toBeLessThan(300);
 });
 
 test('each account is told of its own', async () => {
