@@ -120,7 +120,15 @@ describe('the stop of the account', () => {
     const stopped = await someone.press('/stop', { because: 'a leak' });
     expect([stopped.status, stopped.to]).toEqual([303, '/?did=stopped']);
     expect((await take()).because.code).toBe('hold');
-    expect((await someone.get('/')).body).toContain('Lift the stop');
+    // An IP that came later is not under it, so it can be pressed again.
+    const [later] = await api.bringMany(1, 'active');
+    expect((await take()).allowed).toBe(true);
+    const { body: page } = await someone.get('/');
+    expect(page).toContain('href="/stop/lift"');
+    expect(page).toContain('href="/stop"');
+    await someone.press('/stop', { because: 'a leak' });
+    expect((await api.ask('GET', `/v1/dedicated-ips/${later!.id}`)).body.hold.scope).toBe('account');
+    expect((await take()).because.code).toBe('hold');
     expect((await someone.get(`/held?of=${ips[7]!.address}`)).body).toContain(
       'is held with the whole account',
     );

@@ -42,15 +42,15 @@ export function registerFleet({ app, context, sessionOf, show, fieldsOf }: Pages
     const nameOf = new Map(pools.map(({ id, name }) => [id, name]));
     const isFiltered = query.q !== '' || query.status !== '' || query.pool !== '';
     const wanted = demand.wantedOf(tenant.account.id);
-    // The stop is on every IP, so those of any page tell.
+    // The stop is on every IP, so those of any page tell. It can be pressed again: for IPs that came later, or after a failure.
     const isStopped = views.some(({ ip }) => ip.holds.some(({ scope }) => scope === ACCOUNT_SCOPE));
     const all = Object.values(counts).reduce((sum, one) => sum + one, 0);
     return show(request, reply, {
       title: 'Fleet',
       at: '/',
       scripts: ['live.js'],
-      body: html`<div class="head"><h1>Fleet</h1>${session.may('write') && html`<p class="buttons">${all > 0 && (isStopped ? html`<a class="button" href="/stop/lift">Lift the stop</a>` : html`<a class="button red" href="/stop">Stop all mail</a>`)} <a class="button main" href="/ips/new">Request an IP</a></p>`}</div>
-${isStopped && html`<p class="note warn">The account is stopped: the IPs below that say so send nothing until the stop is lifted.</p>`}
+      body: html`<div class="head"><h1>Fleet</h1>${session.may('write') && html`<p class="buttons">${isStopped && html`<a class="button" href="/stop/lift">Lift the stop</a> `}${all > 0 && html`<a class="button red" href="/stop">Stop all mail</a>`} <a class="button main" href="/ips/new">Request an IP</a></p>`}</div>
+${isStopped && html`<p class="note warn">The account is stopped: the IPs below that say so are held until the stop is lifted. IPs that came later are not; stop again to hold them too.</p>`}
 <dl class="figures">
 <div><dt>IPs</dt><dd>${grouped(all)}</dd></div>
 <div><dt>not started</dt><dd>${grouped(counts.provisioning)}</dd></div>
