@@ -69,6 +69,11 @@ function watch(client: Client, reader: Reader, first: Read): Promise<void> {
       if (mine !== asked) return;
       if (found instanceof WarmlineError) shown = { ...shown, problem: `${found.message}; trying again` };
       else {
+        // Of a large fleet a part is looked through at a time: a page without a find begins where that part ended.
+        if (found.rows.length === 0 && found.nextCursor !== null) {
+          cursors = [...cursors.slice(0, -1), found.nextCursor];
+          return refresh();
+        }
         read = found;
         shown = { ...shown, problem: null };
       }
