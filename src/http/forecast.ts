@@ -4,6 +4,7 @@ import { forecastCampaign } from '../fleet/forecast.ts';
 import { ASSUMES, ForecastBody, ForecastShape, forecastAnswerOf, readForecast } from '../wire/forecast.ts';
 import type { Context } from './context.ts';
 import type { RouteDocs } from './openapi.ts';
+import { takeTurns } from './turns.ts';
 
 const FORECAST: RouteDocs = {
   summary: 'When a campaign is done: over which IPs and on which days it leaves',
@@ -17,9 +18,11 @@ const FORECAST: RouteDocs = {
 };
 
 export function registerForecast(app: FastifyInstance, { tenantOf }: Context): void {
+  // One over 10 000 IPs takes seconds and a hundred megabytes.
+  const inTurn = takeTurns('forecasts', { atOnce: 2, inLine: 8 });
   app.post('/v1/forecast', { config: { scope: 'read', docs: FORECAST } }, async (request) => {
     const asked = readForecast(request.body);
-    const told = await forecastCampaign(tenantOf(request), asked);
+    const told = await inTurn(() => forecastCampaign(tenantOf(request), asked));
     return forecastAnswerOf({ ...told, messages: asked.messages });
   });
 }
