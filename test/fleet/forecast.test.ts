@@ -135,7 +135,7 @@ describe('forecast against truth', () => {
       { minLength: 1, maxLength: 4 },
     ),
     taken: fc.integer({ min: 1, max: 30 }),
-    messages: fc.integer({ min: 50, max: 900 }),
+    messages: fc.integer({ min: 50, max: 300 }),
   });
 
   test('any small fleet: the finish within the hour, and the days within what a minute lets in', async () => {
@@ -167,7 +167,8 @@ describe('forecast against truth', () => {
           expect(Math.abs(toldTotal - total)).toBeLessThanOrEqual(Math.max(5, messages / 100));
         }
       }),
-      { numRuns: Number(process.env.RUNS ?? 4) },
+      // The same few each time, since one that takes weeks of minutes takes minutes; `RUNS=120` draws new ones.
+      process.env.RUNS ? { numRuns: Number(process.env.RUNS) } : { numRuns: 4, seed: 20261121 },
     );
   }, 300_000);
 });
