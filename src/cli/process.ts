@@ -32,7 +32,7 @@ type Parts = {
   embedded: boolean;
 };
 
-/** Docker kills ten seconds after it asked. */
+/** Docker kills ten seconds after it asked. A time of quiet comes on top. */
 const STOP_WITHIN_MS = 9_000;
 /** A Redis that starts together with us (compose, a reboot) may need a while. */
 const WAIT_FOR_REDIS_MS = 30_000;
@@ -42,7 +42,7 @@ export async function runProcess(parts: Parts): Promise<void> {
   const config = settings();
   if (!config) return;
   const log = createLog({ level: config.logLevel });
-  const shutdown = createShutdown({ log, deadlineMs: STOP_WITHIN_MS });
+  const shutdown = createShutdown({ log, deadlineMs: config.quietMs + STOP_WITHIN_MS });
   try {
     await start(parts, config, log, shutdown);
   } catch (error) {
@@ -174,6 +174,7 @@ async function startApi(
   const api = await createApi({
     engine,
     log: log.child({ part: 'api' }),
+    leaving: shutdown.signal,
     rateLimitPerMinute: config.rateLimitPerMinute,
     registry,
     webhooksMayBePrivate: config.webhooksMayBePrivate,
@@ -191,6 +192,12 @@ async function startApi(
   writeFileSync(whereabouts, `${JSON.stringify({ url: address })}\n`, { mode: 0o600 });
   shutdown.add('api.json', async () => rmSync(whereabouts, { force: true }));
   log.info({ url: address }, `Warmline answers at ${address}; stop with Ctrl-C`);
+  if (config.quietMs > 0) {
+    shutdown.add('quiet', async () => {
+      log.info({ quietMs: config.quietMs }, 'not ready any more; requests that still come are answered');
+      await sleep(config.quietMs);
+    });
+  }
   // The one time that a key is shown, and never in the log.
   if (keptIn)
     process.stderr.write(`\nA key for the API was made and kept in ${keptIn}:\n\n    ${apiKey}\n\n`);

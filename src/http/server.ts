@@ -17,6 +17,7 @@ import { Registry } from '../runtime/metrics.ts';
 import { registerAccounts } from './accounts.ts';
 import { createDoor } from './auth.ts';
 import { registerChanges } from './changes.ts';
+import { closeInTime, LEAVING, lastAnswers } from './closing.ts';
 import { createContext } from './context.ts';
 import { registerDashboard } from './dashboard/register.ts';
 import { registerDocs } from './docs.ts';
@@ -50,6 +51,8 @@ export type ApiOptions = {
   log: Logger;
   /** Can it serve? Unless said: Redis answers and holds the database that was opened. */
   ready?: () => Promise<Readiness>;
+  /** Aborted when the process is about to end: it is then not ready, and keeps no connection. */
+  leaving?: AbortSignal;
   /** For the answer of `/readyz`, where the worker runs in the same process. */
   workerIsRunning?: () => boolean;
   /** Requests per minute and key; 0 for no limit. */
@@ -70,6 +73,7 @@ export async function createApi({
   engine,
   log,
   ready = () => checkReady(engine),
+  leaving = new AbortController().signal,
   workerIsRunning,
   rateLimitPerMinute = 0,
   clock = () => performance.now(),
@@ -80,6 +84,7 @@ export async function createApi({
   const app: FastifyInstance = Fastify({
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     bodyLimit: BODY_LIMIT,
+    http: { ServerResponse: lastAnswers(leaving) },
     routerOptions: { maxParamLength: LONGEST_PARAM, ignoreTrailingSlash: true },
     rewriteUrl: ({ url = '/' }) => pathOfV3(url),
     genReqId: (request) => requestId(request.headers['x-request-id']),
@@ -91,6 +96,7 @@ export async function createApi({
     },
   });
 
+  closeInTime(app, log);
   const context = createContext(engine, await receiptSecret(engine));
   // Before the routes are listed and the door is made: its pages are no part of the API, and people sign in.
   await app.register(async (pages) => {
@@ -126,7 +132,7 @@ export async function createApi({
     countAnswers(rooms, registry);
     registerOpenApi(rooms, routes);
     registerDocs(rooms, routes);
-    registerHealth(rooms, ready, workerIsRunning);
+    registerHealth(rooms, async () => (leaving.aborted ? LEAVING : ready()), workerIsRunning);
     registerMetrics(rooms, engine, registry);
     registerQuotas(rooms, context);
     registerExplain(rooms, context);

@@ -24,6 +24,8 @@ export interface Config {
   readonly cooldownMs: number;
   /** `WARMLINE_INVENTORY`: addresses and CIDRs as written; whoever adds them checks them. */
   readonly inventory: readonly string[];
+  /** `WARMLINE_QUIET`: how long the API goes on answering once it was told to stop, while `/readyz` says 503; 0 unless said. */
+  readonly quietMs: number;
   /** `WARMLINE_SCHEDULES`: absolute; a folder with schedules of the operator's own. */
   readonly schedulesDir: string | null;
   /** `WARMLINE_RATE_LIMIT`: HTTP requests per minute and key; 600 unless said, 0 for no limit. */
@@ -70,6 +72,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     dataDir: found.WARMLINE_DATA_DIR,
     cooldownMs: found.WARMLINE_COOLDOWN,
     inventory: Object.freeze(found.WARMLINE_INVENTORY),
+    quietMs: found.WARMLINE_QUIET,
     schedulesDir: found.WARMLINE_SCHEDULES,
     rateLimitPerMinute: found.WARMLINE_RATE_LIMIT,
     testClockMs: found.WARMLINE_TEST_CLOCK,
@@ -83,6 +86,8 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
 }
 
 const MINUTE_MS = 60_000;
+/** No load balancer looks less often, and a supervisor that waits longer is hard to find. */
+const LONGEST_QUIET_MS = 5 * MINUTE_MS;
 /** Ten years: a longer rest is a slip of the pen (P30Y for P30D), and nobody would notice it for years. */
 const LONGEST_COOLDOWN_MS = 10 * 365 * 24 * 60 * MINUTE_MS;
 
@@ -121,6 +126,7 @@ const Environment = z
     WARMLINE_INVENTORY: variable([] as string[], (text) =>
       text.split(/[\s,]+/).filter((item) => item !== ''),
     ),
+    WARMLINE_QUIET: variable(0, quiet),
     WARMLINE_SCHEDULES: variable(null, (text) => resolve(text)),
     WARMLINE_RATE_LIMIT: variable(600, (text) =>
       isWhole(text, 1_000_000_000)
@@ -222,6 +228,14 @@ function cooldown(text: string): number | Problem {
   if (!Number.isFinite(ms)) return new Problem(`"${text}" is not an ISO 8601 duration (example: P30D).`);
   if (ms < MINUTE_MS) return new Problem(`"${text}" is shorter than a minute (the shortest is PT1M).`);
   if (ms > LONGEST_COOLDOWN_MS) return new Problem(`"${text}" is longer than ten years (example: P30D).`);
+  return Math.round(ms);
+}
+
+function quiet(text: string): number | Problem {
+  const ms = Duration.fromISO(text).toMillis();
+  if (!Number.isFinite(ms) || ms < 0)
+    return new Problem(`"${text}" is not an ISO 8601 duration (example: PT10S).`);
+  if (ms > LONGEST_QUIET_MS) return new Problem(`"${text}" is longer than five minutes (example: PT10S).`);
   return Math.round(ms);
 }
 

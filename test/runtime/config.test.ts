@@ -26,6 +26,7 @@ describe('a configuration', () => {
       inventory: [],
       schedulesDir: null,
       rateLimitPerMinute: 600,
+      quietMs: 0,
       testClockMs: null,
       metrics: null,
       webhooksMayBePrivate: false,
@@ -99,6 +100,7 @@ describe('a configuration', () => {
       { WARMLINE_INVENTORY: '203.0.113.0/28, 2001:db8::5\n198.51.100.7' },
       { inventory: ['203.0.113.0/28', '2001:db8::5', '198.51.100.7'] },
     ],
+    ['a time of quiet', { WARMLINE_QUIET: 'PT12.5S' }, { quietMs: 12_500 }],
     ['no rate limit', { WARMLINE_RATE_LIMIT: '0' }, { rateLimitPerMinute: 0 }],
     [
       'an instant',
@@ -185,6 +187,8 @@ describe('a configuration', () => {
     ['WARMLINE_COOLDOWN', 'PT59S', '"PT59S" is shorter than a minute (the shortest is PT1M).'],
     ['WARMLINE_COOLDOWN', '-P1D', '"-P1D" is shorter than a minute (the shortest is PT1M).'],
     ['WARMLINE_COOLDOWN', 'P30Y', '"P30Y" is longer than ten years (example: P30D).'],
+    ['WARMLINE_QUIET', '10', '"10" is not an ISO 8601 duration (example: PT10S).'],
+    ['WARMLINE_QUIET', 'PT6M', '"PT6M" is longer than five minutes (example: PT10S).'],
     [
       'WARMLINE_RATE_LIMIT',
       'off',
