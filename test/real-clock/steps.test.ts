@@ -1,5 +1,9 @@
+import { Worker } from 'bullmq';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { getIp } from '../../src/fleet/ips.ts';
+import { openQueue, QUEUE_NAME } from '../../src/queue/queue.ts';
+import { connectForQueue } from '../../src/redis/connect.ts';
+import { QUEUE_PREFIX } from '../../src/redis/keys.ts';
 import { createLog } from '../../src/runtime/log.ts';
 import { Registry } from '../../src/runtime/metrics.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../src/warmup/units.ts';
@@ -149,6 +153,27 @@ describe.skipIf(LIBFAKETIME.because !== undefined)('when the clock of Redis step
     }
     const steps = worker.said.filter((line) => line.includes('clock of Redis stepped'));
     expect(steps).toHaveLength(4); // those of three seconds are none
+  });
+
+  test('back by 3 hours: what a killed worker had in hand is not locked for 3 hours', async () => {
+    const { redis, server } = faked.fleet;
+    const queue = openQueue(server.url, redis);
+    await queue.addShares(1);
+    // It takes the share and is gone before it has ended it.
+    const connection = connectForQueue(server.url, redis);
+    const victim = new Worker(QUEUE_NAME, () => new Promise(() => {}), { connection, prefix: QUEUE_PREFIX });
+    victim.on('error', () => {});
+    const lock = `${QUEUE_PREFIX}:${QUEUE_NAME}:share-0-of-1:lock`;
+    await eventually('it has the share', async () => (await redis.exists(lock)) === 1);
+    await victim.close(true);
+    connection.disconnect();
+    await queue.close();
+
+    await work();
+    clock.step(-3 * HOUR_MS);
+    expect(await redis.pttl(lock)).toBeGreaterThan(2 * HOUR_MS);
+    await eventually('its lock ends soon', async () => (await redis.pttl(lock)) <= 10_000);
+    expect(await redis.pttl(`${QUEUE_PREFIX}:${QUEUE_NAME}:stalled-check`)).toBeLessThanOrEqual(10_000);
   });
 
   test('36 hours without a worker: days begin on time with the last limits published, and who comes back raises them', async () => {
