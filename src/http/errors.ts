@@ -2,6 +2,7 @@
  * Every error as JSON, whoever raised it: `{"error": {"code", "message", "param", "details"}}`. A program reads the code, a
  * person the sentence; what happened inside stands in the log under the request id, and never in an answer.
  */
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
@@ -197,6 +198,27 @@ function redisIsOut(error: unknown, engine: Engine): boolean {
     ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(code ?? '') ||
     engine.scripts.redis.status !== 'ready'
   );
+}
+
+/** What Node itself would refuse without a word: an expectation that nobody can meet. */
+export function refuseExpectation({ url = '' }: IncomingMessage, response: ServerResponse): void {
+  const message = 'the header Expect asks for what this server cannot do; leave it out, or send 100-continue';
+  const answer: Answer = { status: 417, code: 'validation_error', message };
+  const body = JSON.stringify(speaksV3({ url }) ? bodyOfV3(answer) : bodyOf(answer));
+  response.writeHead(417, {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+  });
+  response.end(body);
+}
+
+/** A request has to say whom it asks: Node would refuse it too, without a word. */
+export function requireHost(app: FastifyInstance): void {
+  app.addHook('onRequest', ({ headers, raw }, _reply, done) => {
+    if (headers.host !== undefined || raw.httpVersion === '1.0') return done();
+    done(new HttpProblem(400, 'validation_error', 'the header Host is missing; name the host that is asked'));
+  });
 }
 
 /**

@@ -21,7 +21,15 @@ import { closeInTime, LEAVING, lastAnswers } from './closing.ts';
 import { createContext } from './context.ts';
 import { registerDashboard } from './dashboard/register.ts';
 import { registerDocs } from './docs.ts';
-import { answerErrors, answerNotFound, answerTo, refuseBadHttp, send } from './errors.ts';
+import {
+  answerErrors,
+  answerNotFound,
+  answerTo,
+  refuseBadHttp,
+  refuseExpectation,
+  requireHost,
+  send,
+} from './errors.ts';
 import { registerExplain } from './explain.ts';
 import { registerForecast } from './forecast.ts';
 import { checkReady, type Readiness, registerHealth } from './health.ts';
@@ -84,7 +92,8 @@ export async function createApi({
   const app: FastifyInstance = Fastify({
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     bodyLimit: BODY_LIMIT,
-    http: { ServerResponse: lastAnswers(leaving) },
+    // A request without a Host is refused below, in the words of its dialect.
+    http: { ServerResponse: lastAnswers(leaving), requireHostHeader: false },
     routerOptions: { maxParamLength: LONGEST_PARAM, ignoreTrailingSlash: true },
     rewriteUrl: ({ url = '/' }) => pathOfV3(url),
     genReqId: (request) => requestId(request.headers['x-request-id']),
@@ -97,6 +106,8 @@ export async function createApi({
   });
 
   closeInTime(app, log);
+  app.server.on('checkExpectation', refuseExpectation);
+
   const context = createContext(engine, await receiptSecret(engine));
   // Before the routes are listed and the door is made: its pages are no part of the API, and people sign in.
   await app.register(async (pages) => {
@@ -111,6 +122,7 @@ export async function createApi({
     reply.header('x-request-id', request.id);
     done();
   });
+  requireHost(app);
   readJson(app);
   answerErrors(app, engine, log);
 

@@ -418,6 +418,30 @@ describe('what is no proper request', () => {
     expect(bodyOf(await say('FROB /v1/dedicated-ips HTTP/1.1')).error.message).toBe(message);
     expect(bodyOf(await say('FROB /v3/ips HTTP/1.1'))).toEqual({ errors: [{ field: null, message }] });
   });
+
+  test('no Host: a sentence in the words of the dialect, where Node alone would answer with nothing', async () => {
+    const message = 'the header Host is missing; name the host that is asked';
+    const close = '\r\nConnection: close';
+    for (const path of ['/v1/quota/take', '/v1/dedicated-ips', '/nowhere']) {
+      const said = await say(`GET ${path} HTTP/1.1${close}`);
+      expect(said).toMatch(/^HTTP\/1\.1 400 /);
+      expect(bodyOf(said).error).toMatchObject({ code: 'validation_error', message });
+    }
+    expect(bodyOf(await say(`GET /v3/ips HTTP/1.1${close}`))).toEqual({ errors: [{ field: null, message }] });
+    const page = await say(`GET /sign-in HTTP/1.1${close}`);
+    expect(page).toMatch(/^HTTP\/1\.1 400 [\s\S]*\r\ncontent-security-policy: /);
+    expect(page).toContain('The header Host is missing');
+    // Before it was asked for there were HTTP/1.0 and programs that still speak it.
+    expect(await say('GET /healthz HTTP/1.0')).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  test('an Expect that nobody can meet: a sentence, where Node alone would answer with nothing', async () => {
+    const head = 'HTTP/1.1\r\nHost: x\r\nExpect: a-miracle';
+    const said = await say(`GET /v1/dedicated-ips ${head}`);
+    expect(said).toMatch(/^HTTP\/1\.1 417 /);
+    expect(bodyOf(said).error.message).toContain('the header Expect asks for what this server cannot do');
+    expect(bodyOf(await say(`GET /v3/ips ${head}`)).errors).toHaveLength(1);
+  });
 });
 
 describe('over a real connection', () => {

@@ -6,7 +6,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Scope } from '../../fleet/api-keys.ts';
 import type { Context } from '../context.ts';
-import { answerTo, HttpProblem } from '../errors.ts';
+import { answerTo, HttpProblem, requireHost } from '../errors.ts';
 import { html } from '../html.ts';
 import { registerAssets } from './assets.ts';
 import { registerChangesPage } from './changes.ts';
@@ -54,6 +54,7 @@ export async function registerDashboard(app: FastifyInstance, context: Context, 
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({ ...HEADERS, 'x-request-id': request.id });
   });
+  requireHost(app);
 
   app.setErrorHandler((error, request, reply) => {
     const { status, message, headers = {} } = answerTo(error, request, engine);
