@@ -77,9 +77,11 @@ export async function mistakesIn(
   if (!found) return [];
   const at = `${method} ${found.path} answered ${status}`;
   const answer = found.operation.responses[status];
-  // What the server, and not a route, says about a request: a method that is unknown, a header that is too large.
+  // What the server, and not a route, says about a request: a method that is unknown, a body that nothing asked for.
   if (!answer)
-    return [400, 401, 403, 404, 405, 414, 500].includes(status) ? [] : [`${at}, which is not described`];
+    return [400, 401, 403, 404, 405, 413, 414, 415, 500].includes(status)
+      ? []
+      : [`${at}, which is not described`];
   if (!('content' in answer) || !answer.content) return body === '' ? [] : [`${at} with a body`];
   const { schema } = answer.content['application/json'] ?? {};
   if (!schema) return []; // a page, a text

@@ -2,8 +2,14 @@ import type { FastifyInstance } from 'fastify';
 
 const PAGES = /^[A-Z]+ \/($|assets\/|sign-in|sign-out|live|stop|ips\/|pools|schedules|held|changes)/;
 
-/** What the router knows, in its own words, without the pages of the dashboard: `GET /v1/dedicated-ips/{id}`. */
-export function routesOfApi(app: FastifyInstance): string[] {
+/** What the router knows, without the pages of the dashboard: `GET /v1/dedicated-ips/{id}`. */
+export const routesOfApi = (app: FastifyInstance) => routesOf(app).filter((name) => !PAGES.test(name));
+
+/** The pages of the dashboard, what stands on them, and what their forms are sent to. */
+export const pagesOf = (app: FastifyInstance) => routesOf(app).filter((name) => PAGES.test(name));
+
+/** All that the router knows, in its own words. */
+function routesOf(app: FastifyInstance): string[] {
   const printed = app.printRoutes({ commonPrefix: false, includeHooks: false });
   const names: string[] = [];
   const above: string[] = [];
@@ -18,5 +24,5 @@ export function routesOfApi(app: FastifyInstance): string[] {
     for (const method of methods.split(', '))
       if (method && method !== 'HEAD') names.push(`${method} ${path}`);
   }
-  return names.filter((name) => !PAGES.test(name));
+  return names;
 }

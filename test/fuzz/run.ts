@@ -1,0 +1,210 @@
+/** One fuzz run: draws requests, sends them, looks at every answer, and says what it found. */
+import { describedBy } from '../http/described.ts';
+import { faultsOf, faultsOfLog } from './checks.ts';
+import { growthBetween, type Measured, measure } from './memory.ts';
+import { type Browser, openBrowser } from './pages.ts';
+import { type Random, randomFrom } from './random.ts';
+import { remember } from './remember.ts';
+import {
+  drawCaller,
+  drawRoute,
+  hostileRequest,
+  hostileUrl,
+  type Kind,
+  nearlyValid,
+  type Request,
+  type Route,
+  routesIn,
+  validRequest,
+  worldOf,
+} from './requests.ts';
+import { asCommand, asText, type Drawn, isLive, send } from './send.ts';
+import { asSent, BREAKS, bytesOf } from './socket.ts';
+import { openStage, type Stage } from './stage.ts';
+import type { World } from './values.ts';
+
+export type Finding = { at: number; what: string; request: string; answer: string };
+
+export type Report = {
+  seed: number;
+  requests: number;
+  findings: Finding[];
+  /** How many of each kind, of each class of answers, and of each status; `none`: the connection ended without one. */
+  byKind: Record<string, number>;
+  byClass: Record<string, number>;
+  byStatus: Record<string, number>;
+  /** After a tenth of the run, and at its end. */
+  before: Measured;
+  after: Measured;
+  slowest: { ms: number; request: string };
+  seconds: number;
+};
+
+export type Run = {
+  requests: number;
+  seed: number;
+  /** So many requests are under way at the same time; 1 replays a run exactly. */
+  atOnce?: number;
+  progress?: (done: number, findings: number) => void;
+};
+
+const KINDS: Record<Kind, number> = { valid: 30, nearly: 28, hostile: 12, page: 8, form: 8, socket: 14 };
+/** The other account is looked at so often, and before and after each move of the clock. */
+const OTHER_EVERY = 500;
+/** After these a run has said enough; and the same mistake is told so often. */
+const MOST_FINDINGS = 50;
+const MOST_ALIKE = 2;
+/** One in so many requests is sent four times at once. */
+const CROWD = 0.02;
+/** In a run this long, a tenth has filled what fills. */
+const LONG_RUN = 20_000;
+
+export async function fuzz(run: Run): Promise<Report> {
+  const stage = await openStage();
+  const uncaught: string[] = [];
+  const onRejection = (reason: unknown) => void uncaught.push(`a rejection that nobody handled: ${reason}`);
+  const onException = (error: Error) => void uncaught.push(`an exception that nobody caught: ${error.stack}`);
+  process.on('unhandledRejection', onRejection).on('uncaughtException', onException);
+  try {
+    return await play(stage, uncaught, run);
+  } finally {
+    await stage.stop();
+    process.off('unhandledRejection', onRejection).off('uncaughtException', onException);
+  }
+}
+
+async function play(
+  stage: Stage,
+  uncaught: string[],
+  { requests, seed, atOnce = 16, progress = () => {} }: Run,
+): Promise<Report> {
+  const begunMs = performance.now();
+  const clock = { nowMs: await stage.fleet.now() };
+  const draw = await artist(stage, randomFrom(seed), clock);
+  const findings: Finding[] = [];
+  const alike = new Map<string, number>();
+  const counts = { byKind: {}, byClass: {}, byStatus: {} };
+  let slowest = { ms: 0, request: '' };
+  let other = await stage.dumpOfOther();
+  let before = await measure(stage);
+
+  function find(at: number, what: string, request: string, answer = ''): void {
+    const kind = what.replace(/[0-9a-f]{6,}|\d+|"[^"]*"/g, '#').slice(0, 120);
+    const count = (alike.get(kind) ?? 0) + 1;
+    alike.set(kind, count);
+    if (count <= MOST_ALIKE) findings.push({ at, what, request, answer });
+  }
+
+  async function lookAtOther(at: number): Promise<void> {
+    const now = await stage.dumpOfOther();
+    if (now !== other) find(at, 'something of the other account has changed', 'one of the last ones');
+    other = now;
+  }
+
+  async function sendAll(batch: readonly Drawn[]): Promise<void> {
+    const sent = await Promise.all(batch.map((drawn) => send(stage, drawn)));
+    for (const [index, { answers, ms }] of sent.entries()) {
+      const drawn = batch[index]!;
+      const { at, request } = drawn;
+      count(counts.byKind, request.kind);
+      if (ms > slowest.ms && !drawn.bytes)
+        slowest = { ms: Math.round(ms), request: asCommand(stage, drawn).slice(0, 500) };
+      for (const answer of answers) {
+        count(counts.byStatus, String(answer.status || 'none'));
+        count(counts.byClass, answer.status ? `${Math.floor(answer.status / 100)}xx` : 'none');
+        for (const what of await faultsOf(stage, request, answer))
+          find(at, what, asCommand(stage, drawn), asText(answer));
+        if (answer.status < 300) remember(stage, request, answer.body);
+      }
+      if (answers.length === 0) count(counts.byClass, 'none');
+    }
+    const commands = () => batch.map((drawn) => asCommand(stage, drawn)).join('\n');
+    for (const what of faultsOfLog(stage, stage.takeLog())) find(batch[0]!.at, what, commands());
+    for (const what of uncaught.splice(0)) find(batch[0]!.at, what, commands());
+  }
+
+  let at = 0;
+  while (at < requests && findings.length < MOST_FINDINGS) {
+    const done = at;
+    const batch: Drawn[] = [];
+    let alone: Drawn | null = null;
+    while (batch.length < atOnce && at < requests && !alone) {
+      at += 1;
+      const drawn = await draw(at);
+      if (movesClock(drawn.request)) alone = drawn;
+      else batch.push(drawn);
+    }
+    if (batch.length > 0) await sendAll(batch);
+    if (alone) {
+      // Time goes on for the other account, too: what changes there then is the worker's doing.
+      await lookAtOther(at);
+      await sendAll([alone]);
+      other = await stage.dumpOfOther();
+      clock.nowMs = await stage.fleet.now();
+    }
+    if (crossed(done, at, OTHER_EVERY)) await lookAtOther(at);
+    if (crossed(done, at, Math.ceil(requests / 10))) {
+      if (done < Math.ceil(requests / 10)) before = await measure(stage);
+    }
+    if (crossed(done, at, 250) || at === requests) progress(at, findings.length);
+  }
+  await lookAtOther(at);
+  const after = await measure(stage);
+  if (requests >= LONG_RUN && at === requests)
+    for (const what of growthBetween(before, after, requests)) find(at, what, 'all of them');
+  const seconds = Math.round((performance.now() - begunMs) / 1000);
+  return { seed, requests: at, findings, ...counts, before, after, slowest, seconds };
+}
+
+const crossed = (from: number, to: number, step: number) => Math.floor(from / step) < Math.floor(to / step);
+
+const movesClock = ({ caller, url }: Request) => caller === 'operator' && url.includes('test-clock');
+
+function count(counts: Record<string, number>, name: string): void {
+  counts[name] = (counts[name] ?? 0) + 1;
+}
+
+// ---- what comes next
+
+async function artist(
+  stage: Stage,
+  random: Random,
+  clock: { nowMs: number },
+): Promise<(at: number) => Promise<Drawn>> {
+  const { document } = await describedBy(stage.app);
+  const routes = routesIn(document);
+  const browser = await openBrowser(stage);
+  return async (at) => {
+    const route = drawRoute(routes, random);
+    const caller = drawCaller(route, random);
+    const world = worldOf(stage, caller, random, document.components.schemas, clock.nowMs);
+    const kind = random.weighed(KINDS);
+    if (kind === 'socket') {
+      const request = socketRequest(stage, route, caller, world);
+      const how = random.pick(BREAKS);
+      const bytes = bytesOf(request, how, random);
+      return { at, request: asSent(request, bytes), times: 1, bytes: { how, bytes } };
+    }
+    const request = await MAKERS[kind]({ stage, route, caller, world, browser });
+    return {
+      ...{ at, request, times: random.chance(CROWD) ? 4 : 1 },
+      ...(isLive(request) ? { bytes: { how: 'plain', bytes: bytesOf(request, 'plain', random) } } : {}),
+    };
+  };
+}
+
+type Given = { stage: Stage; route: Route; caller: Request['caller']; world: World; browser: Browser };
+
+const MAKERS: Record<Exclude<Kind, 'socket'>, (given: Given) => Request | Promise<Request>> = {
+  valid: ({ stage, route, caller, world }) => validRequest(stage, route, caller, world),
+  nearly: ({ stage, route, caller, world }) => nearlyValid(stage, route, caller, world),
+  hostile: ({ stage, route, caller, world }) => hostileRequest(stage, route, caller, world),
+  page: ({ browser, world }) => browser.page(world),
+  form: async ({ browser, world }) => (await browser.form(world)) ?? browser.page(world),
+};
+
+function socketRequest(stage: Stage, route: Route, caller: Request['caller'], world: World): Request {
+  const { random } = world;
+  const request = (random.chance(0.5) ? validRequest : nearlyValid)(stage, route, caller, world);
+  return { ...request, kind: 'socket', url: random.chance(0.6) ? hostileUrl(route, world) : request.url };
+}
