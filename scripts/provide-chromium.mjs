@@ -1,15 +1,7 @@
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join, relative, resolve } from 'node:path';
 import { apt, hasProgram, libraryFolders, ownLists, provideLibraries, run, unpack } from './debian.mjs';
+import { firstLine, keepOutcome } from './outcome.mjs';
 import { CACHE, say } from './project.mjs';
 
 /*
@@ -20,17 +12,6 @@ import { CACHE, say } from './project.mjs';
 
 const HOME = join(CACHE, 'chromium');
 const ASIDE = join(CACHE, 'chromium-new');
-const OUTCOME = join(CACHE, 'browser.json');
-
-/** Where the browser is, or why there is none; `null`: nobody has tried, or it has gone since. */
-export function browserOutcome() {
-  try {
-    const outcome = JSON.parse(readFileSync(OUTCOME, 'utf8'));
-    return outcome.path === undefined || existsSync(outcome.path) ? outcome : null;
-  } catch {
-    return null;
-  }
-}
 
 /** Fails never: what it cannot do is an outcome too. */
 export function provideChromium() {
@@ -43,7 +24,7 @@ export function provideChromium() {
   } finally {
     rmSync(ASIDE, { recursive: true, force: true });
   }
-  writeFileSync(OUTCOME, `${JSON.stringify(outcome)}\n`);
+  keepOutcome('browser', outcome);
   if (outcome.because) say(`The tests in a browser are skipped: ${outcome.because}.`);
 }
 
@@ -134,8 +115,6 @@ function whyNot(path) {
   if (stdout.includes('<p>ready')) return null;
   return `it does not open a page: ${firstLine(stderr) || `it ended with ${status}`}`;
 }
-
-const firstLine = (text) => text.trim().split('\n', 1)[0].slice(0, 200);
 
 function isExecutable(path) {
   try {

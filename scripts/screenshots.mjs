@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
+import { outcomeOf } from './outcome.mjs';
 import { inProject, main, SetupProblem, say } from './project.mjs';
-import { browserOutcome } from './provide-chromium.mjs';
 
 /*
  * The pictures of the dashboard in docs/images: each page, wide and on a phone, light and dark. A real Warmline on a test
@@ -20,7 +20,7 @@ const SIZES = {
 };
 
 await main(async () => {
-  const outcome = browserOutcome();
+  const outcome = outcomeOf('browser');
   if (!outcome?.path) throw new SetupProblem('There is no Chromium: run `scripts/setup browser` first.');
   const dataDir = mkdtempSync(join(tmpdir(), 'warmline-screenshots-'));
   const server = spawn(process.execPath, ['--import', 'tsx', inProject('src', 'cli', 'main.ts'), 'serve'], {

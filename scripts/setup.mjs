@@ -4,8 +4,10 @@ import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { build, isBuilt } from './build.mjs';
+import { outcomeOf } from './outcome.mjs';
 import { alone, CACHE, inProject, main, ROOT, SetupProblem, say } from './project.mjs';
-import { browserOutcome, provideChromium } from './provide-chromium.mjs';
+import { provideChromium } from './provide-chromium.mjs';
+import { provideLibfaketime } from './provide-libfaketime.mjs';
 import { provideRedis } from './provide-redis.mjs';
 
 /*
@@ -19,7 +21,9 @@ const TARGETS = {
   test: { built: false, redis: true, dev: true },
   build: { built: true, redis: false },
   packages: { built: false, redis: false, dev: true },
-  browser: { built: false, redis: false, browser: true },
+  // For tests that are skipped where it cannot be had.
+  browser: { built: false, redis: false, provide: provideChromium },
+  clock: { built: false, redis: false, provide: () => provideLibfaketime(findRedis()) },
 };
 
 /** What was said to be too old: once is enough. */
@@ -30,7 +34,7 @@ await main(async () => {
   const target = Object.hasOwn(TARGETS, name) ? TARGETS[name] : null;
   if (target === null) {
     process.stderr.write(
-      `"${name}" is not a target: scripts/setup start, test, build, packages or browser.\n`,
+      `"${name}" is not a target: scripts/setup start, test, build, packages, browser or clock.\n`,
     );
     process.exitCode = 2;
     return;
@@ -40,7 +44,7 @@ await main(async () => {
   const steps = [];
   const compiles = target.built && !isBuilt();
   // Who starts what is built already, as a container does, needs no compiler.
-  if (target.browser) steps.push({ isDone: () => browserOutcome() !== null, take: provideChromium });
+  if (target.provide) steps.push({ isDone: () => outcomeOf(name) !== null, take: target.provide });
   else steps.push({ isDone: () => packagesArrived({ dev: target.dev || compiles }), take: installPackages });
   if (target.built) steps.push({ isDone: isBuilt, take: build });
   // With REDIS_URL the server uses that one; the tests never use a server that they did not start.

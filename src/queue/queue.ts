@@ -21,6 +21,11 @@ export type SweepQueue = {
   /** Makes sure that ticks are scheduled; the same for any number of workers. */
   schedule(everyMs?: number): Promise<void>;
   addShares(of: number): Promise<void>;
+  /**
+   * After Redis's clock was set back: BullMQ's locks end by that clock, so those of a worker that was killed before would
+   * keep its jobs for as long as the step was. None lasts longer than `lockMs` from now, and whoever lives renews its own.
+   */
+  shortenLocks(lockMs: number): Promise<void>;
   counts(): Promise<Record<string, number>>;
   close(): Promise<void>;
 };
@@ -47,6 +52,12 @@ export function openQueue(redisUrl: string, beside: RedisConnection): SweepQueue
           opts: { ...RETRY, jobId: shareJobId(share), removeOnComplete: true, removeOnFail: true },
         })),
       );
+    },
+    async shortenLocks(lockMs) {
+      const active = await queue.getActive();
+      const locks = active.map(({ id }) => `${queue.toKey(id!)}:lock`);
+      // Never lengthened, and what is gone stays gone.
+      for (const key of [queue.toKey('stalled-check'), ...locks]) await beside.pexpire(key, lockMs, 'LT');
     },
     counts: () => queue.getJobCounts(),
     async close() {

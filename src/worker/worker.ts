@@ -84,8 +84,11 @@ export async function startWorker({
     const { steppedMs, trusted } = await checkClock();
     if (steppedMs !== 0) metrics.clockStepped(steppedMs);
     if (!trusted) return { resting: true };
-    // What was put off to an instant that the wrong clock made up is looked at anew.
-    if (steppedMs < 0) await lookAtAllAgain(engine);
+    if (steppedMs < 0) {
+      // What was put off to an instant that the wrong clock made up is looked at anew.
+      await lookAtAllAgain(engine);
+      await queue.shortenLocks(LOCK_MS);
+    }
     if ((await countDue(engine)) > DIVIDE_FROM) {
       await queue.addShares(SHARES);
       return { divided: SHARES };

@@ -152,7 +152,7 @@ describe('building', () => {
     const unknown = spawnSync(project.at('scripts', 'setup'), ['strat'], { encoding: 'utf8' });
     expect([unknown.status, unknown.stderr]).toEqual([
       2,
-      '"strat" is not a target: scripts/setup start, test, build, packages or browser.\n',
+      '"strat" is not a target: scripts/setup start, test, build, packages, browser or clock.\n',
     ]);
   });
 });

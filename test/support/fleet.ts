@@ -83,10 +83,11 @@ export async function startFleet(
     book?: ScheduleBook;
     cooldownMs?: number;
     config?: readonly string[];
+    through?: readonly string[];
   } = {},
 ): Promise<Fleet> {
-  const { clock = MONDAY, book = bookOf(), cooldownMs = 30 * DAY_MS, config = [] } = given;
-  const server = await startRedisServer({ config });
+  const { clock = MONDAY, book = bookOf(), cooldownMs = 30 * DAY_MS, config = [], through = [] } = given;
+  const server = await startRedisServer({ config, through });
   const redis = await connect(server.url);
   const { testClock } = await openDatabase(redis, clock === 'real' ? null : clock);
   const closing: (() => unknown)[] = [() => redis.disconnect()];

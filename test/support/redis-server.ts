@@ -17,6 +17,8 @@ export interface RedisServer {
   readonly port: number;
   readonly dir: string;
   readonly pid: number;
+  /** It runs no more. */
+  hasEnded(): boolean;
   /** Ends it in order and removes its folder. */
   stop(): Promise<void>;
   /** Ends it as the OOM killer would; `restart` brings it back with what was on disk. */
@@ -29,11 +31,16 @@ const KEEPER = fileURLToPath(new URL('../../src/runtime/redis-keeper.sh', import
 /** A free port may be taken before Redis binds it. */
 const PORT_ATTEMPTS = 5;
 
-/** `config`: further arguments of redis-server, which win over these: `['--appendonly', 'yes']`. */
+/**
+ * `config`: further arguments of redis-server, which win over these: `['--appendonly', 'yes']`. `through`: a command that
+ * starts the one that follows it: `['nice', '-n', '5']`.
+ */
 export async function startRedisServer({
   config = [],
+  through = [],
 }: {
   config?: readonly string[];
+  through?: readonly string[];
 } = {}): Promise<RedisServer> {
   const program = findRedisServer();
   if (program === null) throw new Error('No redis-server was found: run `node scripts/setup.mjs test`.');
@@ -55,7 +62,7 @@ export async function startRedisServer({
       '--appendonly',
       'no',
     ];
-    return run([KEEPER, 'run', join(dir, 'redis.pid'), dir, program, ...own, ...config], port);
+    return run([KEEPER, 'run', join(dir, 'redis.pid'), dir, ...through, program, ...own, ...config], port);
   };
   const remove = () => rmSync(dir, { recursive: true, force: true });
   let running = await launch();
@@ -75,6 +82,7 @@ export async function startRedisServer({
     get pid() {
       return running.pid;
     },
+    hasEnded: () => running.hasEnded(),
     async stop() {
       await running.end('SIGTERM');
       remove();

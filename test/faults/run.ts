@@ -1,0 +1,57 @@
+/** Tries scenarios so often as is wanted and says how they went. */
+import type { Round } from './round.ts';
+import { runRound } from './round.ts';
+import type { Scenario } from './scenario.ts';
+import { startStage } from './stage.ts';
+
+export type Outcome = {
+  scenario: Scenario;
+  /** Those that were tried to their end. */
+  rounds: Round[];
+  /** Why it was tried no further: something did not heal, or a promise of the harness itself was broken. */
+  failure: string | null;
+  /** Why it was not tried at all. */
+  skipped: string | null;
+};
+
+export async function tryScenario(
+  scenario: Scenario,
+  times: number,
+  onRound: (done: number) => void,
+): Promise<Outcome> {
+  const skipped = scenario.unavailable?.() ?? null;
+  const rounds: Round[] = [];
+  let failure: string | null = null;
+  if (skipped === null) {
+    const stage = await startStage(scenario.stage);
+    try {
+      for (let round = 1; round <= times; round += 1) {
+        rounds.push(await runRound(stage, scenario, { round }));
+        onRound(round);
+      }
+    } catch (error) {
+      failure = (error as Error).message;
+      if (process.env.DEBUG) console.error(error);
+    } finally {
+      await stage.stop();
+    }
+  }
+  return { scenario, rounds, failure, skipped };
+}
+
+/** What a round must not show; empty when it kept every promise. */
+export function broken({ mayLose }: Scenario, round: Round): string[] {
+  const { over, grantsLost, changesLost } = round;
+  const sentences: string[] = [];
+  if (mayLose === 'nothing') {
+    if (over.hourly + over.daily > 0) sentences.push(`${over.hourly + over.daily} sends over the limit`);
+    if (grantsLost > 0) sentences.push(`${grantsLost} grants forgotten by Redis`);
+    sentences.push(...changesLost);
+  } else if (over.hourly + over.daily > grantsLost) {
+    sentences.push(`${over.hourly + over.daily} sends over, more than the ${grantsLost} that Redis forgot`);
+  }
+  return sentences;
+}
+
+export const isGood = ({ scenario, rounds, failure }: Outcome) =>
+  failure === null && rounds.every((round) => broken(scenario, round).length === 0);
