@@ -9,6 +9,7 @@ import { SCENARIOS } from './scenarios/index.ts';
 
 /** Addresses of the rounds are numbered in one byte. */
 const MOST_TIMES = 250;
+const TOLD_EVERY = 10;
 
 type Options = { times?: number; only?: string[]; json?: true; markdown?: true };
 
@@ -57,19 +58,21 @@ for (const scenario of SCENARIOS) {
   if (given.only && !given.only.includes(scenario.name)) continue;
   const wanted = given.times ?? scenario.times;
   progress(`${scenario.name}: the processes start`);
-  const outcome = await tryScenario(scenario, wanted, (done) =>
-    progress(`${scenario.name}: ${done} of ${wanted}`),
+  outcomes.push(
+    await tryScenario(scenario, wanted, (done) => {
+      if (process.stderr.isTTY || done % TOLD_EVERY === 0) progress(`${scenario.name}: ${done} of ${wanted}`);
+    }),
   );
-  progress('');
-  outcomes.push(outcome);
-  if (!process.stderr.isTTY) process.stderr.write(`${verdict(outcome)}\n`);
 }
+if (process.stderr.isTTY) progress('');
 
 console.log(given.json ? asJson(outcomes) : given.markdown ? asMarkdown(outcomes) : asTable(outcomes));
-if (!given.json && !given.markdown) for (const outcome of outcomes) console.log(verdict(outcome));
+// The last lines say whether it was good; beside what a program or a page is to read they are told apart.
+const tell = given.json || given.markdown ? console.error : console.log;
+for (const outcome of outcomes) tell(verdict(outcome));
 process.exit(outcomes.every(isGood) ? 0 : 1);
 
-/** One line that is written over on a terminal; elsewhere only what ended is told. */
+/** On a terminal one line that is written over; elsewhere a line now and then. */
 function progress(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+  process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
 }
