@@ -27,10 +27,13 @@ const LANES = 3;
 const CYCLES = 4;
 const PAUSE_MS = 20;
 
-export async function openOperator(api: Api, ledger: Ledger): Promise<{ start(): Operator }> {
-  const made = await api('POST', '/v1/dedicated-ips/pools', { name: 'operated' });
-  const poolId = String(made.body.id);
+/** Fewer than a pool may have. */
+const IPS_PER_POOL = 50;
+
+export function openOperator(api: Api, ledger: Ledger): { start(): Operator } {
   const expected = new Map<string, Expected>();
+  const poolOf = new Map<string, string>();
+  let pools = 0;
 
   function start(): Operator {
     const acknowledgedAt: number[] = [];
@@ -67,7 +70,13 @@ export async function openOperator(api: Api, ledger: Ledger): Promise<{ start():
     }
 
     async function lane(): Promise<void> {
+      let [poolId, joined] = ['', IPS_PER_POOL];
       while (!stopped) {
+        if (joined === IPS_PER_POOL) {
+          const pool = await ask('POST', '/v1/dedicated-ips/pools', { name: `pool-${pools++}` });
+          if (!pool) continue;
+          [poolId, joined] = [String(pool.id), 0];
+        }
         const created = await ask('POST', '/v1/dedicated-ips', {});
         if (!created) continue;
         const id = String(created.id);
@@ -75,6 +84,8 @@ export async function openOperator(api: Api, ledger: Ledger): Promise<{ start():
         expected.set(id, { status: ['provisioning'], perDay: [null], held: [false], inPool: [false] });
         if (!(await change(id, 'status', 'warming', 'POST', `${path}/warmup`, {}))) continue;
         const join = ['POST', `/v1/dedicated-ips/pools/${poolId}/ips`, { ipId: id }] as const;
+        poolOf.set(id, poolId);
+        joined += 1;
         if (!(await change(id, 'inPool', true, ...join))) continue;
         for (let cycle = 1; cycle <= CYCLES && !stopped; cycle += 1) {
           const ceiling = { perDay: cycle, perHour: null };
@@ -115,7 +126,7 @@ export async function openOperator(api: Api, ledger: Ledger): Promise<{ start():
       status: String(body.status),
       perDay: (body.ceiling as { perDay: number | null }).perDay,
       held: body.hold !== null,
-      inPool: (body.poolIds as string[]).includes(poolId),
+      inPool: (body.poolIds as string[]).includes(poolOf.get(id)!),
     };
   }
 

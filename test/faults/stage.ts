@@ -121,7 +121,7 @@ export async function startStage({ config, relayed, through, senders, workers = 
       url,
       senders: allSenders,
       workers: [serve, ...allWorkers] as WorkerProcess[],
-      operator: await openOperator(api, openLedger(newFile('operator'))),
+      operator: openOperator(api, openLedger(newFile('operator'))),
       get redis() {
         return redis;
       },
