@@ -3,6 +3,7 @@
  * when anything was lost or over that must not be, or did not heal by itself.
  */
 import { Command, InvalidArgumentError } from 'commander';
+import { killPrograms } from '../support/processes.ts';
 import { asJson, asMarkdown, asTable, verdict } from './report.ts';
 import { isGood, type Outcome, tryScenario } from './run.ts';
 import { SCENARIOS } from './scenarios/index.ts';
@@ -52,6 +53,14 @@ Examples:
   );
 command.parse();
 const given = command.opts<Options>();
+
+// Redis ends by itself with whoever started it; the others would not.
+for (const [signal, code] of Object.entries({ SIGINT: 130, SIGTERM: 143 })) {
+  process.once(signal, () => {
+    killPrograms();
+    process.exit(code);
+  });
+}
 
 const outcomes: Outcome[] = [];
 for (const scenario of SCENARIOS) {
