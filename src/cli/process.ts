@@ -70,7 +70,7 @@ function settings(): Config | null {
 async function start(parts: Parts, config: Config, log: Logger, shutdown: Shutdown): Promise<void> {
   const book = await loadSchedules({ folder: config.schedulesDir });
   const redisUrl = await findRedis(parts, config, log, shutdown);
-  const redis = await connectPatiently(redisUrl, log, shutdown);
+  const redis = await connectPatiently(redisUrl, config, log, shutdown);
   shutdown.add('redis connection', async () => redis.disconnect());
   await examine(redis, log);
 
@@ -129,11 +129,16 @@ async function findRedis(parts: Parts, config: Config, log: Logger, shutdown: Sh
   );
 }
 
-async function connectPatiently(url: string, log: Logger, shutdown: Shutdown): Promise<RedisConnection> {
+async function connectPatiently(
+  url: string,
+  { redisTls }: Config,
+  log: Logger,
+  shutdown: Shutdown,
+): Promise<RedisConnection> {
   const deadline = performance.now() + WAIT_FOR_REDIS_MS;
   for (;;) {
     try {
-      return await connect(url);
+      return await connect(url, { tls: redisTls ?? undefined });
     } catch (error) {
       if (performance.now() > deadline || shutdown.signal.aborted) throw error;
       log.warn({ redis: hideSecrets(url) }, 'Redis does not answer yet; trying again');

@@ -9,6 +9,15 @@ import { hideSecrets, nodeUrls } from './node-urls.ts';
 
 export type RedisConnection = Redis | Cluster;
 
+/** Certificates for `rediss://`, as the text of their PEM files. */
+export type RedisTls = {
+  /** Who has signed the certificate of the server, where it is nobody whom the machine trusts already. */
+  ca?: string;
+  /** The certificate that shows who we are, and its key; for a server that asks for one. */
+  cert?: string;
+  key?: string;
+};
+
 /** Settings that a connection to one Redis and those to the nodes of a cluster have in common. */
 type Settings = Omit<RedisOptions, 'replyMapping' | 'himportFieldsets'>;
 
@@ -34,20 +43,29 @@ const SLOTS_REFRESH_MS = 5_000;
  * hangs; whoever took counts it as spent, and whoever changed something looks whether it was done.
  * @param url one Redis, which may be a node of a cluster, or several nodes between commas
  */
-export async function connect(url: string): Promise<RedisConnection> {
+export async function connect(
+  url: string,
+  { tls }: { tls?: RedisTls | undefined } = {},
+): Promise<RedisConnection> {
   const urls = nodeUrls(url ?? '');
   if (urls.length === 0 || !urls.every((each) => /^rediss?:\/\//.test(each))) {
     throw new Error('no Redis is named; give its URL (example: redis://127.0.0.1:6379)');
   }
-  if (urls.length > 1) return connectToCluster(urls);
-  const redis = await connectToOne(urls[0]!);
+  if (tls && !urls[0]!.startsWith('rediss:')) {
+    throw new Error(
+      `certificates are given, but ${hideSecrets(urls[0]!)} uses no TLS; write rediss:// or leave them out`,
+    );
+  }
+  const settings = tls ? { ...DEBITING, tls } : DEBITING;
+  if (urls.length > 1) return connectToCluster(urls, settings);
+  const redis = await connectToOne(urls[0]!, settings);
   if (!(await isNodeOfCluster(redis))) return redis;
   redis.disconnect();
-  return connectToCluster(urls);
+  return connectToCluster(urls, settings);
 }
 
-async function connectToOne(url: string): Promise<Redis> {
-  const redis = new Redis(url, DEBITING);
+async function connectToOne(url: string, settings: Settings): Promise<Redis> {
+  const redis = new Redis(url, settings);
   // A broken connection shows in the command that it fails; without a listener ioredis would print each attempt.
   let cause: Error | undefined;
   redis.on('error', (error: Error) => {
@@ -59,18 +77,25 @@ async function connectToOne(url: string): Promise<Redis> {
     redis.disconnect();
     // ioredis rejects with "Connection is closed"; why it was closed comes by the event.
     const { message } = cause ?? (error as Error);
-    throw new Error(`cannot reach Redis at ${hideSecrets(url)} (${message}); is it running?`);
+    throw new Error(`cannot reach Redis at ${hideSecrets(url)} (${message}); ${adviceOn(message)}`);
   }
   return redis;
 }
+
+const adviceOn = (message: string) =>
+  /^(WRONGPASS|NOAUTH|NOPERM)/.test(message)
+    ? 'are the user and the password in the URL right, and percent-encoded?'
+    : /certificate|altnames/i.test(message)
+      ? 'name the file of its CA in REDIS_CA, and the host as its certificate has it'
+      : 'is it running?';
 
 /** A user who may not ask (an ACL) is believed to have named all nodes, if there are several. */
 const isNodeOfCluster = async (redis: Redis) =>
   /^cluster_enabled:1/m.test(await redis.info('cluster').catch(() => ''));
 
-async function connectToCluster(urls: readonly string[]): Promise<Cluster> {
+async function connectToCluster(urls: readonly string[], settings: Settings): Promise<Cluster> {
   const cluster = new DebitingCluster(startupNodes(urls), {
-    ...clusterOptions(urls, DEBITING),
+    ...clusterOptions(urls, settings),
     lazyConnect: true,
     // What a broken connection left unanswered may have been done, so it is not sent again. What is sent again all the
     // same was not done: a node that answers MOVED, ASK, TRYAGAIN or CLUSTERDOWN has not begun.
@@ -94,7 +119,7 @@ async function connectToCluster(urls: readonly string[]): Promise<Cluster> {
     throw new Error(
       message.includes('cluster support disabled')
         ? `${names} names several nodes, but they are no cluster; name the one Redis that is meant`
-        : `cannot reach the Redis Cluster at ${names} (${message}); is it running?`,
+        : `cannot reach the Redis Cluster at ${names} (${message}); ${adviceOn(message)}`,
     );
   }
   cluster.off('node error', remember);
@@ -116,10 +141,11 @@ const RIDES_OUT_A_FAILOVER = 300;
 
 /**
  * For BullMQ, which retries for ever by itself and must never share a connection that debits.
- * @param beside the connection of the same process, which has found out whether this is a cluster
+ * @param beside the connection of the same process, which has found out whether this is a cluster, and has the certificates
  */
 export function connectForQueue(url: string, beside: RedisConnection): RedisConnection {
-  const options = { ...COMMON, maxRetriesPerRequest: null };
+  const { tls } = beside instanceof Cluster ? (beside.options.redisOptions ?? {}) : beside.options;
+  const options = { ...COMMON, maxRetriesPerRequest: null, ...(tls && { tls }) };
   const urls = nodeUrls(url);
   const redis =
     beside instanceof Cluster
@@ -169,7 +195,7 @@ function clusterOptions(urls: readonly string[], options: Settings) {
       ...options,
       ...(username ? { username: decodeURIComponent(username) } : {}),
       ...(password ? { password: decodeURIComponent(password) } : {}),
-      ...(protocol === 'rediss:' ? { tls: {} } : {}),
+      ...(protocol === 'rediss:' ? { tls: options.tls ?? {} } : {}),
     },
   };
 }

@@ -1,7 +1,9 @@
+import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { DateTime, Duration } from 'luxon';
 import { z } from 'zod';
+import type { RedisTls } from '../redis/connect.ts';
 import { nodeUrls } from '../redis/node-urls.ts';
 
 /**
@@ -12,6 +14,8 @@ import { nodeUrls } from '../redis/node-urls.ts';
 export interface Config {
   /** `REDIS_URL`: none (the embedded Redis), one, or the nodes of a cluster. */
   readonly redisUrls: readonly string[];
+  /** What the PEM files hold that `REDIS_CA`, `REDIS_CERT` and `REDIS_KEY` name; null for none. */
+  readonly redisTls: Readonly<RedisTls> | null;
   /** `HOST`: where the API listens; 127.0.0.1 unless said, so that nobody is exposed by a default. */
   readonly host: string;
   /** `PORT`: 8080 unless said; 0 takes any free one. */
@@ -66,6 +70,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const found = read.data;
   return Object.freeze({
     redisUrls: Object.freeze(found.REDIS_URL),
+    redisTls: tlsOf(found.REDIS_CA, found.REDIS_CERT, found.REDIS_KEY),
     host: found.HOST,
     port: found.PORT,
     apiKey: found.WARMLINE_API_KEY,
@@ -116,6 +121,9 @@ class Problem {
 const Environment = z
   .object({
     REDIS_URL: variable([] as string[], redisUrls),
+    REDIS_CA: variable(null as string | null, pemFile),
+    REDIS_CERT: variable(null as string | null, pemFile),
+    REDIS_KEY: variable(null as string | null, pemFile),
     HOST: variable('127.0.0.1', host),
     PORT: variable(8080, port),
     METRICS_HOST: variable('127.0.0.1', host),
@@ -145,6 +153,20 @@ const Environment = z
       const level = LOG_LEVELS.find((known) => known === text.toLowerCase());
       return level ?? new Problem(`"${text}" is not a log level (one of: ${LOG_LEVELS.join(', ')}).`);
     }),
+  })
+  .superRefine((found, context) => {
+    const [cert, key] = [found.REDIS_CERT !== null, found.REDIS_KEY !== null];
+    if (cert !== key) {
+      const [given, missing] = cert ? ['REDIS_CERT', 'REDIS_KEY'] : ['REDIS_KEY', 'REDIS_CERT'];
+      const message = `a certificate and its key go together, and only ${given} is set; set ${missing} too.`;
+      context.addIssue({ code: 'custom', path: [missing], message });
+    }
+    const usesTls = found.REDIS_URL[0]?.startsWith('rediss:') ?? false;
+    for (const name of ['REDIS_CA', 'REDIS_CERT', 'REDIS_KEY'] as const) {
+      if (found[name] === null || usesTls) continue;
+      const message = 'it is for TLS, and REDIS_URL does not begin with rediss://; change one of the two.';
+      context.addIssue({ code: 'custom', path: [name], message });
+    }
   })
   .superRefine((found, context) => {
     if (found.WARMLINE_TEST_CLOCK === null || found.REDIS_URL.length < 2) return;
@@ -194,6 +216,26 @@ function redisUrls(text: string): string[] | Problem {
   }
   return urls;
 }
+
+/** Read at the start and kept: a new certificate needs a new process. What a file holds is never shown. */
+function pemFile(path: string): string | Problem {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    return new Problem(
+      `"${path}" cannot be read (${(error as NodeJS.ErrnoException).code}); name a file in PEM form.`,
+    );
+  }
+  return text.includes('-----BEGIN ')
+    ? text
+    : new Problem(`"${path}" is not in PEM form: it has no line that begins with -----BEGIN.`);
+}
+
+const tlsOf = (ca: string | null, cert: string | null, key: string | null): Readonly<RedisTls> | null =>
+  (ca ?? cert) === null
+    ? null
+    : Object.freeze({ ...(ca !== null && { ca }), ...(cert !== null && key !== null && { cert, key }) });
 
 function host(text: string): string | Problem {
   const bare = /^\[(.*)\]$/.exec(text)?.[1] ?? text;

@@ -9,7 +9,7 @@
  */
 
 import type { Grant, TakeAnswer } from '../redis/answer.ts';
-import { connect } from '../redis/connect.ts';
+import { connect, type RedisTls } from '../redis/connect.ts';
 import { resolveAccount, runsOnTestClock } from '../redis/directory.ts';
 import { createLimiter, type RefundRequest, type TakeRequest } from '../redis/limiter.ts';
 import { createScripts } from '../redis/scripts.ts';
@@ -18,13 +18,16 @@ import { type ClockMoves, followClock } from './clock-moves.ts';
 import { type Lease, type LeaseOptions, SendLease, Turn } from './lease.ts';
 
 export type { BecauseCode, Grant, TakeAnswer } from '../redis/answer.ts';
+export type { RedisTls } from '../redis/connect.ts';
 export type { RefundRequest, TakeRequest } from '../redis/limiter.ts';
 export type { Lease, LeasedIp, LeaseOptions, LeaseStats } from './lease.ts';
 export { WarmlineError };
 
 export type SenderOptions = {
-  /** `redis://[:password@]host:port`, the Redis that the worker publishes to. */
+  /** `redis://[[user]:password@]host:port`, or `rediss://` for TLS: the Redis that the worker publishes to. */
   redisUrl: string;
+  /** For `rediss://`: the CA of the server, a certificate and its key, each as the text of its PEM file. */
+  tls?: RedisTls;
   /** Name or id of the account whose IPs are used. @default "default" */
   account?: string;
   /** Say so to use a database on a test clock; without it such a database is refused, since its quotas mean nothing. */
@@ -63,8 +66,8 @@ const RETRY_UNREACHABLE_MS = 1_000;
 
 /** @throws when Redis cannot be reached at the start, the account is unknown, or the clocks do not match */
 export async function createSender(options: SenderOptions): Promise<Sender> {
-  const { redisUrl, account: name = 'default', testClock = false, whenUnreachable = 'deny' } = options;
-  const redis = await connect(redisUrl);
+  const { redisUrl, tls, account: name = 'default', testClock = false, whenUnreachable = 'deny' } = options;
+  const redis = await connect(redisUrl, { tls });
   try {
     const onTestClock = await runsOnTestClock(redis);
     if (onTestClock !== testClock) {

@@ -1,4 +1,6 @@
-import { resolve } from 'node:path';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { ConfigError, readConfig } from '../../src/runtime/config.ts';
 
@@ -18,6 +20,7 @@ describe('a configuration', () => {
   test('needs nothing', () => {
     expect(readConfig({})).toEqual({
       redisUrls: [],
+      redisTls: null,
       host: '127.0.0.1',
       port: 8080,
       apiKey: null,
@@ -225,6 +228,36 @@ describe('a configuration', () => {
       'WARMLINE_COOLDOWN',
       'LOG_LEVEL',
     ]);
+  });
+
+  test('takes certificates for TLS as files, a certificate only with its key', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'warmline-config-'));
+    try {
+      const [pem, text] = [join(dir, 'ca.pem'), join(dir, 'ca.txt')];
+      writeFileSync(pem, '-----BEGIN CERTIFICATE-----\n');
+      writeFileSync(text, 'geheim');
+      const REDIS_URL = 'rediss://a';
+      const PEM = '-----BEGIN CERTIFICATE-----\n';
+      expect(readConfig({ REDIS_URL, REDIS_CA: pem }).redisTls).toEqual({ ca: PEM });
+      expect(readConfig({ REDIS_URL, REDIS_CERT: pem, REDIS_KEY: pem }).redisTls).toEqual({
+        cert: PEM,
+        key: PEM,
+      });
+      expect(problemsOf({ REDIS_URL, REDIS_CA: text })).toEqual([
+        `REDIS_CA: "${text}" is not in PEM form: it has no line that begins with -----BEGIN.`,
+      ]);
+      expect(problemsOf({ REDIS_URL, REDIS_CA: join(dir, 'none') })).toEqual([
+        `REDIS_CA: "${join(dir, 'none')}" cannot be read (ENOENT); name a file in PEM form.`,
+      ]);
+      expect(problemsOf({ REDIS_URL, REDIS_CERT: pem })).toEqual([
+        'REDIS_KEY: a certificate and its key go together, and only REDIS_CERT is set; set REDIS_KEY too.',
+      ]);
+      expect(problemsOf({ REDIS_URL: 'redis://a', REDIS_CA: pem })).toEqual([
+        'REDIS_CA: it is for TLS, and REDIS_URL does not begin with rediss://; change one of the two.',
+      ]);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
   });
 
   test('has no test clock on a cluster', () => {
