@@ -13,7 +13,7 @@ import { openDatabase } from '../fleet/database.ts';
 import { type Engine, randomId } from '../fleet/engine.ts';
 import { addToInventory } from '../fleet/inventory.ts';
 import { checkServer } from '../redis/check.ts';
-import { connect, type RedisConnection } from '../redis/connect.ts';
+import { connect, type RedisConnection, RedisRefused } from '../redis/connect.ts';
 import { hideSecrets } from '../redis/node-urls.ts';
 import { timeRoundTrips } from '../redis/round-trip.ts';
 import { createScripts } from '../redis/scripts.ts';
@@ -140,7 +140,8 @@ async function connectPatiently(
     try {
       return await connect(url, { tls: redisTls ?? undefined });
     } catch (error) {
-      if (performance.now() > deadline || shutdown.signal.aborted) throw error;
+      const isOver = performance.now() > deadline || shutdown.signal.aborted;
+      if (isOver || error instanceof RedisRefused) throw error;
       log.warn({ redis: hideSecrets(url) }, 'Redis does not answer yet; trying again');
       await sleep(1_000, undefined, { signal: shutdown.signal });
     }

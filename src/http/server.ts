@@ -73,6 +73,12 @@ export type ApiOptions = {
   webhooksMayBePrivate?: boolean;
 };
 
+/** An answer is for whoever has the key: no cache keeps it, and no page of somebody else's shows it or guesses its type. */
+const FOR_THE_CALLER_ALONE = {
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+  'cross-origin-resource-policy': 'same-origin',
+};
 const BODY_LIMIT = 1024 * 1024;
 /** A pool's name has up to 64 characters, of up to 12 bytes each once they are percent-encoded. */
 const LONGEST_PARAM = 1_000;
@@ -135,6 +141,10 @@ export async function createApi({
     rooms.setChildLoggerFactory(
       (_none, bindings, options) => log.child(bindings, options) as FastifyBaseLogger,
     );
+    rooms.addHook('onRequest', (_request, reply, done) => {
+      reply.headers(FOR_THE_CALLER_ALONE);
+      done();
+    });
     door.requireKeys(rooms);
     await limitRequests(rooms, engine, rateLimitPerMinute);
     door.requireScopes(rooms);

@@ -77,17 +77,24 @@ async function connectToOne(url: string, settings: Settings): Promise<Redis> {
     redis.disconnect();
     // ioredis rejects with "Connection is closed"; why it was closed comes by the event.
     const { message } = cause ?? (error as Error);
-    throw new Error(`cannot reach Redis at ${hideSecrets(url)} (${message}); ${adviceOn(message)}`);
+    throw unreachable(`Redis at ${hideSecrets(url)}`, message);
   }
   return redis;
 }
 
-const adviceOn = (message: string) =>
-  /^(WRONGPASS|NOAUTH|NOPERM)/.test(message)
-    ? 'are the user and the password in the URL right, and percent-encoded?'
-    : /certificate|altnames/i.test(message)
-      ? 'name the file of its CA in REDIS_CA, and the host as its certificate has it'
-      : 'is it running?';
+/** Redis is there and does not want us, or we do not trust it: waiting changes nothing. */
+export class RedisRefused extends Error {}
+
+function unreachable(what: string, why: string): Error {
+  const isRefusal = /^(WRONGPASS|NOAUTH|NOPERM)/.test(why);
+  if (!isRefusal && !/certificate|altnames/i.test(why))
+    return new Error(`cannot reach ${what} (${why}); is it running?`);
+  return new RedisRefused(
+    isRefusal
+      ? `${what} refuses us (${why}); are the user and the password in the URL right, and percent-encoded?`
+      : `${what} is not trusted (${why}); name the file of its CA in REDIS_CA, and the host as its certificate has it`,
+  );
+}
 
 /** A user who may not ask (an ACL) is believed to have named all nodes, if there are several. */
 const isNodeOfCluster = async (redis: Redis) =>
@@ -116,11 +123,12 @@ async function connectToCluster(urls: readonly string[], settings: Settings): Pr
     cluster.disconnect();
     const { message } = cause ?? (error as Error);
     const names = hideSecrets(urls.join(','));
-    throw new Error(
-      message.includes('cluster support disabled')
-        ? `${names} names several nodes, but they are no cluster; name the one Redis that is meant`
-        : `cannot reach the Redis Cluster at ${names} (${message}); ${adviceOn(message)}`,
-    );
+    if (message.includes('cluster support disabled')) {
+      throw new Error(
+        `${names} names several nodes, but they are no cluster; name the one Redis that is meant`,
+      );
+    }
+    throw unreachable(`the Redis Cluster at ${names}`, message);
   }
   cluster.off('node error', remember);
   return cluster;

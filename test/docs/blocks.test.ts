@@ -14,6 +14,7 @@ const RUN_BY: Record<string, readonly string[]> = {
   'docs/metrics.md': ['test/docs/pages.test.ts'],
   'docs/operate.md': ['test/docs/pages.test.ts'],
   'docs/other-languages.md': ['test/docs/other-languages.test.ts', 'test/docs/pages.test.ts'],
+  'docs/security.md': ['test/security/acl.test.ts'],
   'docs/webhooks.md': ['test/docs/webhooks.test.ts', 'test/docs/pages.test.ts'],
 };
 
@@ -29,7 +30,7 @@ const NOT_RUN: readonly [page: string, begins: string, why: string][] = [
   ['README.md', 'The last of 20,000', 'an answer'],
   ['README.md', 'provisioning -> warming', 'a picture'],
   ['README.md', 'schedules  ->  plan', 'a picture'],
-  ['README.md', "printf 'REDIS_PASSWORD", 'needs Docker and its registry'],
+  ['README.md', '(umask 077; for name', 'needs Docker and its registry'],
   [
     'docs/cluster.md',
     'REDIS_URL=redis://:secret@10.0.0.1',
@@ -39,6 +40,7 @@ const NOT_RUN: readonly [page: string, begins: string, why: string][] = [
   ['docs/cluster.md', 'export REDISCLI_AUTH', 'six machines; test/cluster makes one over the protocol'],
   ['docs/cluster.md', 'redis-cli --cluster import', 'two installations'],
   ['docs/cluster.md', 'EVALSHA <sha> 2', 'a form to fill in; test/cluster calls it so'],
+  ['docs/dependencies.md', 'npm audit', 'asks the registry, which a test must not need'],
   ['docs/ips.md', 'dig +short', 'the DNS of the world'],
   [
     'docs/other-languages.md',
