@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
 import { startReceiver } from '../support/webhook-receiver.ts';
-import { runWarmline, type WarmlineProcess } from './warmline-process.ts';
+import { PATIENCE_MS, runWarmline, type WarmlineProcess } from './warmline-process.ts';
 
 // A real process that logs all it can, asked with secrets in every place where a careless client may put one: none of them
 // may be in anything that it says.
@@ -29,7 +29,7 @@ beforeAll(async () => {
   });
   served = runWarmline(['serve'], { ...env(), LOG_LEVEL: 'trace', METRICS_PORT: '0' });
   [, url] = (await served.says(/Warmline answers at (http:[^;"]+);/)) as unknown as [string, string];
-});
+}, PATIENCE_MS);
 afterAll(async () => {
   await served?.stop();
   await server?.stop();
@@ -142,27 +142,31 @@ test('keys that are made, secrets of webhooks and sessions are shown once and lo
   expectNoSecretIn(served.said());
 });
 
-test('the command line says no key and no password, whatever goes wrong', async () => {
-  const run = async (args: string[], more: Record<string, string>) => {
-    const program = runWarmline(args, { ...env(), LOG_LEVEL: 'trace', ...more });
-    await program.ended;
-    await program.stop();
-    return program.said();
-  };
-  const wrongPassword = server.url.replace(/:[^:@]+@/, `:${MARK}-wrong@`);
-  const said = await Promise.all([
-    run(['ips', 'list'], { WARMLINE_URL: url, WARMLINE_API_KEY: WRONG_KEY }),
-    run(['api'], {
-      REDIS_URL: `redis://:${MARK}/${MARK}@127.0.0.1:1,${MARK}@h`,
-      WARMLINE_API_KEY: `${MARK} short`,
-    }),
-    run(['worker'], { REDIS_URL: wrongPassword }),
-  ]);
-  expect(said[0]).toContain('API key');
-  expect(said[1]).toContain('REDIS_URL: (not shown, as it holds a password)');
-  expect(said[2]).toContain('are the user and the password in the URL right');
-  expectNoSecretIn(said.join(''));
-}, 120_000);
+test(
+  'the command line says no key and no password, whatever goes wrong',
+  async () => {
+    const run = async (args: string[], more: Record<string, string>) => {
+      const program = runWarmline(args, { ...env(), LOG_LEVEL: 'trace', ...more });
+      await program.ended;
+      await program.stop();
+      return program.said();
+    };
+    const wrongPassword = server.url.replace(/:[^:@]+@/, `:${MARK}-wrong@`);
+    const said = await Promise.all([
+      run(['ips', 'list'], { WARMLINE_URL: url, WARMLINE_API_KEY: WRONG_KEY }),
+      run(['api'], {
+        REDIS_URL: `redis://:${MARK}/${MARK}@127.0.0.1:1,${MARK}@h`,
+        WARMLINE_API_KEY: `${MARK} short`,
+      }),
+      run(['worker'], { REDIS_URL: wrongPassword }),
+    ]);
+    expect(said[0]).toContain('API key');
+    expect(said[1]).toContain('REDIS_URL: (not shown, as it holds a password)');
+    expect(said[2]).toContain('are the user and the password in the URL right');
+    expectNoSecretIn(said.join(''));
+  },
+  PATIENCE_MS,
+);
 
 test('Redis going away in the middle is told without its password', async () => {
   await server.kill9();

@@ -9,6 +9,11 @@ import { eventually } from '../support/processes.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
+/** Two seconds, but a machine that is busy with other things loads the sources slowly. */
+const STARTS_WITHIN_MS = 100_000;
+/** For tests that start processes. */
+export const PATIENCE_MS = 240_000;
+
 export interface WarmlineProcess {
   readonly child: ChildProcess;
   readonly dataDir: string;
@@ -44,7 +49,7 @@ export function runWarmline(args: readonly string[], env: Record<string, string>
     ended,
     said: () => said,
     async says(sentence) {
-      await eventually(`it says ${sentence}`, () => hasEnded || sentence.test(said), 40_000).catch(
+      await eventually(`it says ${sentence}`, () => hasEnded || sentence.test(said), STARTS_WITHIN_MS).catch(
         (error) => {
           throw new Error(`${(error as Error).message}; it said:\n${said}`);
         },
