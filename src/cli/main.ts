@@ -35,6 +35,7 @@ const COMMANDS: [name: string, summary: string, load: () => Promise<CommandFile>
   ['resume', 'lift a hold', async () => (await import('./hold.ts')).resume],
   ['accounts', 'who owns IPs, pools and keys', () => import('./accounts.ts')],
   ['keys', 'who may ask the API, and for what', () => import('./keys.ts')],
+  ['check', 'examine a deployment, and say what to do', () => import('./check.ts')],
   ['demo', 'a whole warm-up with real SMTP on this machine, in about a minute', () => import('./demo.ts')],
   ['completion', 'a script with which a shell completes all this', () => import('./completion.ts')],
 ];

@@ -38,9 +38,7 @@ async function checkOne(redis: Redis): Promise<ServerCheck> {
   const fatal: string[] = [];
   const warnings: string[] = [];
 
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  const [oldestMajor, oldestMinor] = OLDEST[kind];
-  if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
+  if (oldVersion(info)) {
     fatal.push(`${kind} ${version} is too old; Warmline needs Redis 7.0 or Valkey 7.2, or newer`);
   }
   if (info.role === 'slave') {
@@ -59,4 +57,11 @@ async function checkOne(redis: Redis): Promise<ServerCheck> {
     warnings.push('it has no replica, so its accounts stop while it is away; give it one');
   }
   return { fatal, warnings, version: `${kind} ${version}` };
+}
+
+/** Is it older than what is relied on? @param info the answer of INFO */
+export function oldVersion(info: Readonly<Record<string, string>>): boolean {
+  const [oldestMajor, oldestMinor] = OLDEST[info.valkey_version ? 'valkey' : 'redis'];
+  const [major = 0, minor = 0] = (info.valkey_version ?? info.redis_version ?? '0.0').split('.').map(Number);
+  return major < oldestMajor || (major === oldestMajor && minor < oldestMinor);
 }

@@ -34,6 +34,9 @@ export function accountKeys(account: AccountRef) {
     leases: (target: string) => `${prefix}leases:${target}`,
     /** List, newest first: where earlier builds kept the changes of an IP. Now its record has them; read, and deleted. */
     history: (ipId: string) => `${prefix}history:${ipId}`,
+    /** Sorted sets of addresses, for the choice within a scope (`all`, a pool) and family: those with room, and all by their next instant (`lua/routing.lua`). */
+    ready: (scope: string, family: 4 | 6) => `${prefix}ready:${scope}:${family}`,
+    turn: (scope: string, family: 4 | 6) => `${prefix}turn:${scope}:${family}`,
     /** Hash: address -> id of the IP that holds it (provisioning to cooldown). */
     addresses: `${prefix}addresses`,
     /** Sorted set: ids of the account's IPs by the instant of their creation; released ones leave it. */

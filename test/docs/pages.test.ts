@@ -87,6 +87,12 @@ test('docs/operate.md watches', async () => {
   expect(out).toMatch(/1 send may go now/);
 });
 
+test('docs/operate.md checks', async () => {
+  const out = await warmline.shell(block('docs/operate.md', 'check'));
+  expect(out).toMatch(/^ok +eviction +noeviction$/m);
+  expect(out).toMatch(/^0 failures, 0 warnings$/m);
+});
+
 test('docs/operate.md holds and resumes', async () => {
   const lines = block('docs/operate.md', 'hold').trimEnd().split('\n');
   await warmline.shell(lines.slice(0, 2).join('\n'));

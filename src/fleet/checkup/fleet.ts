@@ -1,0 +1,225 @@
+/**
+ * Every IP, page by page: is what is derived from its record as the record says? An IP that changes while it is read looks
+ * wrong for a moment, so what looks wrong is read again before it is told.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { inventoryKeys } from '../../redis/keys.ts';
+import { sortableAddress } from '../../warmup/address.ts';
+import type { DedicatedIp } from '../../warmup/dedicated-ip.ts';
+import { eachAccount } from '../accounts.ts';
+import { parseIp, planOf } from '../change.ts';
+import { type Engine, nowIn, type Tenant, tenantOf } from '../engine.ts';
+import { type Finding, failure, named, ok, warning } from './finding.ts';
+import { type IpFacts, judgeIp, type Problems } from './ip.ts';
+
+/** About 15 commands each: a page costs Redis 5 ms. */
+const PAGE = 100;
+const LOOKS = 3;
+const LOOK_AGAIN_MS = 150;
+
+export type FleetFacts = {
+  accounts: number;
+  ips: number;
+  /** Looked at; less than `ips` when only some were asked for. */
+  seen: number;
+  damagedAccounts: string[];
+  unreadable: string[];
+  withoutPlan: string[];
+  published: string[];
+  index: string[];
+  inventory: string[];
+  /** How long the IP that waits longest has been due. */
+  lagMs: number;
+  due: number;
+};
+
+/** @param most so many IPs of each account are looked at */
+export async function readFleet(
+  engine: Engine,
+  {
+    most = Number.POSITIVE_INFINITY,
+    onProgress = () => {},
+  }: { most?: number; onProgress?: (seen: number) => void } = {},
+): Promise<FleetFacts> {
+  const facts: FleetFacts = {
+    ...{ accounts: 0, ips: 0, seen: 0, lagMs: 0, due: 0 },
+    ...{ damagedAccounts: [], unreadable: [], withoutPlan: [], published: [], index: [], inventory: [] },
+  };
+  const damaged = (id: string) => void facts.damagedAccounts.push(id);
+  for await (const account of eachAccount(engine, damaged)) {
+    facts.accounts += 1;
+    await readAccount(tenantOf(engine, account, 'check'), facts, most, onProgress);
+  }
+  return facts;
+}
+
+async function readAccount(
+  tenant: Tenant,
+  facts: FleetFacts,
+  most: number,
+  onProgress: (seen: number) => void,
+): Promise<void> {
+  const { redis } = tenant.engine.scripts;
+  const { keys } = tenant;
+  const nowMs = await nowIn(tenant);
+  const [[, longest], due, count] = await Promise.all([
+    redis.zrangebyscore(keys.due, '-inf', nowMs, 'WITHSCORES', 'LIMIT', 0, 1),
+    redis.zcount(keys.due, '-inf', nowMs),
+    redis.zcard(keys.ips),
+  ]);
+  facts.ips += count;
+  facts.due += due;
+  if (longest !== undefined) facts.lagMs = Math.max(facts.lagMs, nowMs - Number(longest));
+
+  let left = most;
+  const seen = new Set<string>();
+  for (let cursor = '0'; left > 0; ) {
+    const [next, flat] = await redis.zscan(keys.ips, cursor, 'COUNT', PAGE);
+    const ids = flat
+      .filter((_, index) => index % 2 === 0)
+      .filter((id) => !seen.has(id))
+      .slice(0, left);
+    for (const id of ids) seen.add(id);
+    left -= ids.length;
+    await lookAt(tenant, ids, facts);
+    facts.seen += ids.length;
+    onProgress(facts.seen);
+    cursor = next;
+    if (cursor === '0') break;
+  }
+  if (left > 0) await lookAtLists(tenant, facts);
+}
+
+async function lookAt(tenant: Tenant, ids: readonly string[], facts: FleetFacts): Promise<void> {
+  let suspects = ids;
+  for (let look = 1; suspects.length > 0; look += 1) {
+    const found = await Promise.all(suspects.map(async (id) => ({ id, ...(await examine(tenant, id)) })));
+    const wrong = found.filter(({ isWell }) => !isWell);
+    if (wrong.length === 0) return;
+    if (look === LOOKS) {
+      for (const { unreadable, withoutPlan, problems } of wrong) {
+        if (unreadable) facts.unreadable.push(unreadable);
+        if (withoutPlan) facts.withoutPlan.push(withoutPlan);
+        for (const kind of ['published', 'index', 'inventory'] as const) {
+          const problem = problems?.[kind];
+          if (problem) facts[kind].push(problem);
+        }
+      }
+      return;
+    }
+    suspects = wrong.map(({ id }) => id);
+    await sleep(LOOK_AGAIN_MS);
+  }
+}
+
+type Examined = { isWell: boolean; unreadable?: string; withoutPlan?: string; problems?: Problems };
+
+async function examine(tenant: Tenant, id: string): Promise<Examined> {
+  const text = await tenant.engine.scripts.redis.get(tenant.keys.ip(id));
+  if (text === null) return { isWell: false, unreadable: `${id} (gone)` };
+  let ip: DedicatedIp;
+  try {
+    ip = await parseIp(tenant, id, text);
+  } catch (error) {
+    return { isWell: false, unreadable: (error as Error).message.split('\n')[0]!.slice(0, 200) };
+  }
+  if (ip.status === 'released')
+    return { isWell: false, problems: { index: `${ip.address} was released and is still listed` } };
+  try {
+    const plan = await planOf(tenant, ip);
+    if (ip.warmup && !(await hasRows(tenant, ip.warmup.digest)))
+      return { isWell: false, withoutPlan: `${ip.address} (plan ${ip.warmup.plan}, ${ip.warmup.digest})` };
+    const nowMs = await nowIn(tenant);
+    const problems = judgeIp(ip, plan, await factsOf(tenant, ip), tenant.account.id, nowMs);
+    return { isWell: Object.keys(problems).length === 0, problems };
+  } catch (error) {
+    return { isWell: false, withoutPlan: `${ip.address} (${(error as Error).message.split('\n')[0]})` };
+  }
+}
+
+/** `planOf` remembers the rows of all accounts; here they must be in this one. */
+async function hasRows({ engine, keys }: Tenant, digest: string): Promise<boolean> {
+  return (await engine.scripts.redis.exists(keys.plan(digest))) === 1;
+}
+
+async function factsOf({ engine, keys }: Tenant, ip: DedicatedIp): Promise<IpFacts> {
+  const { redis } = engine.scripts;
+  const member = `${sortableAddress(ip.address)}:${ip.id}`;
+  const family = ip.address.includes(':') ? 6 : 4;
+  const isIn = async (key: string, what = member) => (await redis.zscore(key, what)) !== null;
+  const [hot, quota, holder, entry, due, byAddress, warming, provisioning, turn, pools] = await Promise.all([
+    redis.getBuffer(keys.hot(ip.address)),
+    redis.hgetall(keys.quota(ip.address)),
+    redis.hget(keys.addresses, ip.address),
+    redis.hget(inventoryKeys.entries, ip.address),
+    redis.zscore(keys.due, ip.id),
+    isIn(keys.byAddress),
+    isIn(keys.warming),
+    isIn(keys.provisioning),
+    isIn(keys.turn('all', family), ip.address),
+    Promise.all(ip.pools.map((pool) => isIn(keys.poolIps(pool), ip.id))),
+  ]);
+  return {
+    ...{ hot, quota, holder },
+    inventory: entry === null ? null : JSON.parse(entry),
+    dueMs: due === null ? null : Number(due),
+    inLists: { byAddress, warming, provisioning, turn },
+    pools: ip.pools.filter((_, index) => pools[index]),
+  };
+}
+
+/** What stands in a list and is no IP of the account: the lengths tell. */
+async function lookAtLists({ engine, keys, account }: Tenant, facts: FleetFacts): Promise<void> {
+  const { redis } = engine.scripts;
+  for (let look = 1; ; look += 1) {
+    const [ips, addresses, turn4, turn6, byAddress] = await Promise.all([
+      redis.zcard(keys.ips),
+      redis.hlen(keys.addresses),
+      redis.zcard(keys.turn('all', 4)),
+      redis.zcard(keys.turn('all', 6)),
+      redis.zcard(keys.byAddress),
+    ]);
+    if (ips === addresses && turn4 + turn6 === byAddress) return;
+    if (look === LOOKS) {
+      facts.index.push(
+        `account ${account.id} lists ${ips} IPs, ${addresses} addresses, ${byAddress} by address and ${turn4 + turn6} to choose from`,
+      );
+      return;
+    }
+    await sleep(LOOK_AGAIN_MS);
+  }
+}
+
+/** A worker looks every two seconds; what waits longer than this waits for a worker that is not there or behind. */
+const LATE_MS = 30_000;
+const VERY_LATE_MS = 10 * 60_000;
+
+const REPUBLISH = 'hold it and resume it, which publishes it anew; if that does not help, restore a backup';
+
+export function judgeFleet(facts: FleetFacts, lag: (ms: number) => string): Finding[] {
+  const looked = facts.seen === facts.ips ? `${facts.ips} IPs` : `${facts.seen} of ${facts.ips} IPs`;
+  const each = (check: string, wrong: readonly string[], todo: string) =>
+    wrong.length === 0 ? ok(check, looked) : failure(check, named(wrong), todo);
+  return [
+    facts.damagedAccounts.length > 0
+      ? failure('accounts', `${named(facts.damagedAccounts)} cannot be read`, 'restore a backup')
+      : ok('accounts', String(facts.accounts)),
+    each(
+      'records',
+      facts.unreadable,
+      'run the newest version everywhere; if it is this one, restore a backup',
+    ),
+    each('schedules', facts.withoutPlan, 'restore a backup: the rows of its plan are gone'),
+    each('quotas published', facts.published, REPUBLISH),
+    each('indexes', facts.index, 'restore a backup, or report it with this line'),
+    each('inventory of the IPs', facts.inventory, 'restore a backup, or report it with this line'),
+    judgeLag(facts, lag),
+  ];
+}
+
+function judgeLag({ lagMs, due }: FleetFacts, lag: (ms: number) => string): Finding {
+  const found = due === 0 ? 'nothing is due' : `${due} due, the longest for ${lag(lagMs)}`;
+  const todo = 'start a worker, or look at the log of those that run: no limit rises and no warm-up ends';
+  if (lagMs > VERY_LATE_MS) return failure('due work', found, todo);
+  return lagMs > LATE_MS ? warning('due work', found, todo) : ok('due work', found);
+}

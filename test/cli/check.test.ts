@@ -1,0 +1,332 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { examine } from '../../src/cli/check.ts';
+import { createApiKey } from '../../src/fleet/api-keys.ts';
+import type { Finding } from '../../src/fleet/checkup/finding.ts';
+import { nowOf } from '../../src/fleet/engine.ts';
+import { addToInventory, createIps } from '../../src/fleet/inventory.ts';
+import { holdIp, startWarmup } from '../../src/fleet/ips.ts';
+import { addIpToPool, createPool } from '../../src/fleet/pools.ts';
+import { createWebhook, noteFailure } from '../../src/fleet/webhooks.ts';
+import { clockKeys, directoryKeys, inventoryKeys } from '../../src/redis/keys.ts';
+import { createLog } from '../../src/runtime/log.ts';
+import type { DedicatedIp } from '../../src/warmup/dedicated-ip.ts';
+import { DAY_MS } from '../../src/warmup/units.ts';
+import { type RunningWorker, startWorker } from '../../src/worker/worker.ts';
+import { type Fleet, startFleet } from '../support/fleet.ts';
+import { eventually } from '../support/processes.ts';
+import { MAIN } from './terminal.ts';
+
+// A deployment that is well, and then one fault after the other planted in a real Redis: each is found, and only it.
+
+let fleet: Fleet;
+let folder: string;
+let ips: DedicatedIp[];
+let poolId: string;
+let worker: RunningWorker;
+/** When the worker was stopped: from then on nothing is written but what a test plants. */
+let stoppedMs: number;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'warmline-check-'));
+  const config = ['--appendonly', 'yes', '--appendfsync', 'always', '--maxmemory', '2gb'];
+  fleet = await startFleet({ clock: 'real', config });
+  const { engine, tenant } = fleet;
+  await addToInventory(engine, { addresses: ['203.0.113.0/29'] });
+  ips = await createIps(tenant, { count: 4 });
+  await startWarmup(tenant, ips[0]!.id, {});
+  await startWarmup(tenant, ips[1]!.id, { plan: 'fourteen-day', zone: 'Asia/Tokyo' });
+  await holdIp(tenant, ips[1]!.id, { sending: true, advance: true, because: 'a test', untilMs: null });
+  poolId = (await createPool(tenant, { name: 'marketing', ips: [ips[0]!.id] })).id;
+  await addIpToPool(tenant, poolId, ips[2]!.id);
+  await fleet.limiter.take({ ip: ips[0]!.id, count: 3 });
+  await createApiKey(engine, { account: 'default', name: 'mail' });
+  worker = await startWorker({
+    ...{ engine, redisUrl: fleet.server.url, tickEveryMs: 100 },
+    log: createLog({ level: 'silent' }),
+  });
+  const done = async () => (await fleet.redis.zcard('warmline:{queue}:sweep:completed')) > 0;
+  await eventually('the worker has looked', done);
+});
+afterAll(async () => {
+  await fleet?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+type Run = { code: number; out: string; err: string };
+const check = (args: string[] = [], env: NodeJS.ProcessEnv = { REDIS_URL: fleet.server.url }): Promise<Run> =>
+  new Promise((resolve) => {
+    const { REDIS_URL: _, ...inherited } = process.env;
+    execFile(
+      process.execPath,
+      ['--import', 'tsx', MAIN, 'check', ...args],
+      { env: { ...inherited, WARMLINE_DATA_DIR: folder, ...env } },
+      (error, out, err) => resolve({ code: error ? Number(error.code) : 0, out, err }),
+    );
+  });
+
+const found = async (): Promise<Finding[]> => {
+  const clock = (await fleet.redis.get(clockKeys.mode)) as 'real' | 'test';
+  const { redis, engine, server } = fleet;
+  // A database that turned into one on a test clock is still read with the clock of this fleet.
+  return examine({ redis, engine, clock, redisUrl: server.url, close() {} }, undefined, undefined, stoppedMs);
+};
+const notWell = (findings: readonly Finding[]) =>
+  findings
+    .filter(({ level }) => level !== 'ok')
+    .map(({ check: what, level, found: value }) => ({ what, level, value }));
+
+/** Of the output what differs from run to run. */
+const steady = (text: string) =>
+  text
+    .replace(/redis \d[\d.]*|valkey \d[\d.]*/, 'redis <version>')
+    .replace(/\d+ MB of 2048 MB/, '<used> MB of 2048 MB')
+    .replace(/looked [\w ]+ ago/, 'looked <a while> ago')
+    .replace(/\d+ waiting/g, '<some> waiting');
+
+test('a deployment that is well: one line each, all ok, exit 0', async () => {
+  const { code, out, err } = await check();
+  const golden = readFileSync(new URL('../golden/check.txt', import.meta.url), 'utf8');
+  expect(steady(out)).toBe(golden);
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+});
+
+test('a failure ends it with 1, and programs get it as JSON', async () => {
+  const undo = await setting('maxmemory-policy', 'allkeys-lru');
+  const { code, out } = await check(['--json', '--sample', '1']).finally(undo);
+  expect(code).toBe(1);
+  expect(JSON.parse(out)).toMatchObject({
+    ...{ failures: 1, warnings: 0 },
+    findings: expect.arrayContaining([
+      {
+        ...{ check: 'eviction', level: 'failure' },
+        found: 'allkeys-lru: a full Redis would forget quotas',
+        todo: 'set maxmemory-policy noeviction',
+      },
+      { check: 'quotas published', level: 'ok', found: '1 of 4 IPs' },
+    ]),
+  });
+});
+
+test.each<[what: string, args: string[], env: NodeJS.ProcessEnv, code: number, says: RegExp]>([
+  ['an option', ['--sample', 'many'], {}, 2, /--sample/],
+  ['the environment', [], { REDIS_URL: 'http://x' }, 2, /REDIS_URL/],
+  ['no Redis', [], {}, 1, /^failure +redis +no Redis is named and none runs in/m],
+  ['one that is away', [], { REDIS_URL: 'redis://127.0.0.1:1' }, 1, /^failure +redis +cannot reach Redis at redis:/m],
+])('called wrongly, or without a Redis: %s', async (_, args, env, code, says) => {
+  const run = await check(args, env);
+  expect(run.code).toBe(code);
+  expect(code === 2 ? run.err : run.out).toMatch(says);
+  expect(code === 2 ? run.out : run.err).toBe('');
+});
+
+test('it writes nothing', async () => {
+  await worker.stop();
+  stoppedMs = Date.now();
+  const before = await fleet.dump();
+  expect(notWell(await found())).toEqual([]);
+  expect(await fleet.dump()).toEqual(before);
+});
+
+/** Plants a fault, looks, takes it away again. */
+type Fault = [what: string, says: RegExp, plant: () => Promise<() => Promise<unknown>>];
+const keys = () => fleet.tenant.keys;
+const changed = async (key: string, change: () => Promise<unknown>) => {
+  const before = await fleet.redis.dumpBuffer(key);
+  await change();
+  return () => fleet.redis.restore(key, 0, before, 'REPLACE');
+};
+const setting = async (name: string, value: string) => {
+  const [, before] = (await fleet.redis.config('GET', name)) as string[];
+  await fleet.redis.config('SET', name, value);
+  return () => fleet.redis.config('SET', name, before!);
+};
+
+const FAILURES: Fault[] = [
+  ['eviction', /allkeys-lru/, () => setting('maxmemory-policy', 'allkeys-lru')],
+  ['append-only file', /off/, () => setting('appendonly', 'no')],
+  ['memory', / of \d+ MB/, async () => setting('maxmemory', String(Math.ceil(1.02 * (await usedMemory()))))],
+  [
+    'records',
+    /has version 99/,
+    () =>
+      changed(keys().ip(ips[3]!.id), async () => {
+        const text = (await fleet.redis.get(keys().ip(ips[3]!.id)))!;
+        return fleet.redis.set(keys().ip(ips[3]!.id), text.replace(/"version":\d+/, '"version":99'));
+      }),
+  ],
+  [
+    'schedules',
+    /203\.0\.113\.1 \(plan fourteen-day,/,
+    async () => {
+      const { warmup } = JSON.parse((await fleet.redis.get(keys().ip(ips[1]!.id)))!);
+      return changed(keys().plan(warmup.digest), () => fleet.redis.del(keys().plan(warmup.digest)));
+    },
+  ],
+  [
+    'quotas published',
+    /203\.0\.113\.0 has no hot record/,
+    () => changed(keys().hot('203.0.113.0'), () => fleet.redis.del(keys().hot('203.0.113.0'))),
+  ],
+  [
+    'quotas published',
+    /203\.0\.113\.0 may send 5000 a day/,
+    () =>
+      changed(keys().hot('203.0.113.0'), async () => {
+        const hot = (await fleet.redis.getBuffer(keys().hot('203.0.113.0')))!;
+        hot.writeDoubleLE(5_000, 96);
+        return fleet.redis.set(keys().hot('203.0.113.0'), hot);
+      }),
+  ],
+  [
+    'quotas published',
+    /203\.0\.113\.1 is held, and that is not published/,
+    () =>
+      changed(keys().hot('203.0.113.1'), async () => {
+        const hot = (await fleet.redis.getBuffer(keys().hot('203.0.113.1')))!;
+        hot.writeDoubleLE(0, 72);
+        return fleet.redis.set(keys().hot('203.0.113.1'), hot);
+      }),
+  ],
+  [
+    'quotas published',
+    /203\.0\.113\.0 has a quota hash with other limits/,
+    () =>
+      changed(keys().quota('203.0.113.0'), () =>
+        fleet.redis.hset(keys().quota('203.0.113.0'), 'dailyLimit', 51),
+      ),
+  ],
+  [
+    'indexes',
+    /203\.0\.113\.0 is due, and no worker will ever look at it/,
+    () => changed(keys().due, () => fleet.redis.zrem(keys().due, ips[0]!.id)),
+  ],
+  [
+    'indexes',
+    /203\.0\.113\.0 is missing in the list of warming IPs/,
+    () => changed(keys().warming, () => fleet.redis.zremrangebyrank(keys().warming, 0, 0)),
+  ],
+  [
+    'indexes',
+    /203\.0\.113\.2 is missing in pool pool_/,
+    () => changed(keys().poolIps(poolId), () => fleet.redis.zrem(keys().poolIps(poolId), ips[2]!.id)),
+  ],
+  [
+    'indexes',
+    /5 addresses/,
+    () => changed(keys().addresses, () => fleet.redis.hset(keys().addresses, '192.0.2.1', 'ip_nobody')),
+  ],
+  [
+    'inventory of the IPs',
+    /203\.0\.113\.3 is not in the inventory/,
+    () => changed(inventoryKeys.entries, () => fleet.redis.hdel(inventoryKeys.entries, '203.0.113.3')),
+  ],
+  [
+    'addresses',
+    /203\.0\.113\.2 is held, and may be taken once more/,
+    () => changed(inventoryKeys.free, () => fleet.redis.zadd(inventoryKeys.free, 1, '203.0.113.2')),
+  ],
+  [
+    'addresses',
+    /203\.0\.113\.7 is free, and nobody can take it/,
+    () => changed(inventoryKeys.free, () => fleet.redis.zrem(inventoryKeys.free, '203.0.113.7')),
+  ],
+  [
+    'allocations',
+    /under way for 5 min/,
+    async () => {
+      await fleet.redis.zadd(inventoryKeys.pending, Date.now() - 300_000, 'alloc_1');
+      return () => fleet.redis.del(inventoryKeys.pending);
+    },
+  ],
+  [
+    'due work',
+    /1 due, the longest for 1 h/,
+    () =>
+      changed(keys().due, async () =>
+        fleet.redis.zadd(keys().due, (await fleet.now()) - 3_600_000, ips[0]!.id),
+      ),
+  ],
+  [
+    'accounts',
+    /acct_broken cannot be read/,
+    () => changed(directoryKeys.accounts, () => fleet.redis.hset(directoryKeys.accounts, 'acct_broken', '{')),
+  ],
+  [
+    'worker',
+    /none has ever looked/,
+    () =>
+      changed('warmline:{queue}:sweep:completed', () => fleet.redis.del('warmline:{queue}:sweep:completed')),
+  ],
+];
+const usedMemory = async () => Number(/used_memory:(\d+)/.exec(await fleet.redis.info('memory'))![1]);
+
+test.each(FAILURES)('a failure of %s is found: %s', async (what, says, plant) => {
+  const undo = await plant();
+  const seen = await found().finally(undo);
+  expect(notWell(seen)).toEqual([{ what, level: 'failure', value: expect.stringMatching(says) }]);
+  expect(seen.find(({ level }) => level !== 'ok')?.todo).toMatch(/\w/);
+});
+
+const WARNINGS: Fault[] = [
+  ['append-only file', /everysec: up to two seconds/, () => setting('appendfsync', 'everysec')],
+  [
+    'due work',
+    /1 due, the longest for (1 min|5\d s)/,
+    () =>
+      changed(keys().due, async () => fleet.redis.zadd(keys().due, (await fleet.now()) - 55_000, ips[0]!.id)),
+  ],
+  [
+    'API keys',
+    /soon in 2 d/,
+    async () => {
+      const before = await Promise.all(
+        [directoryKeys.apiKeys, directoryKeys.keyHashes].map((key) => fleet.redis.dumpBuffer(key)),
+      );
+      const expiresAtMs = (await nowOf(fleet.engine)) + 2 * DAY_MS + 5_000;
+      await createApiKey(fleet.engine, { account: 'default', name: 'soon', expiresAtMs });
+      return async () => {
+        await fleet.redis.restore(directoryKeys.apiKeys, 0, before[0]!, 'REPLACE');
+        await fleet.redis.restore(directoryKeys.keyHashes, 0, before[1]!, 'REPLACE');
+      };
+    },
+  ],
+  [
+    'webhooks',
+    /nothing gets through to example\.com for 2 h/,
+    async () => {
+      const hook = await createWebhook(fleet.tenant, { url: 'https://example.com/x' }, { allowPrivate: false });
+      await noteFailure(fleet.tenant, hook.id, stoppedMs - 2 * 3_600_000);
+      return () => fleet.redis.del(keys().webhooks, keys().webhooksFailing);
+    },
+  ],
+  [
+    'queue of the worker',
+    /150 waiting/,
+    async () => {
+      const jobs = Array.from({ length: 150 }, (_, index) => `job-${index}`);
+      await fleet.redis.lpush('warmline:{queue}:sweep:wait', ...jobs);
+      return () => fleet.redis.ltrim('warmline:{queue}:sweep:wait', jobs.length, -1);
+    },
+  ],
+  [
+    'database',
+    /on a test clock/,
+    async () => {
+      await fleet.redis.mset(clockKeys.mode, 'test', clockKeys.now, String(Date.now()));
+      return async () => {
+        await fleet.redis.set(clockKeys.mode, 'real');
+        await fleet.redis.del(clockKeys.now);
+      };
+    },
+  ],
+];
+
+test.each(WARNINGS)('a warning of %s is found: %s', async (what, says, plant) => {
+  const undo = await plant();
+  const seen = await found().finally(undo);
+  expect(notWell(seen)).toEqual([{ what, level: 'warning', value: expect.stringMatching(says) }]);
+});
