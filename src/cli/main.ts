@@ -36,6 +36,8 @@ const COMMANDS: [name: string, summary: string, load: () => Promise<CommandFile>
   ['accounts', 'who owns IPs, pools and keys', () => import('./accounts.ts')],
   ['keys', 'who may ask the API, and for what', () => import('./keys.ts')],
   ['check', 'examine a deployment, and say what to do', () => import('./check.ts')],
+  ['backup', 'an account as a file', () => import('./backup.ts')],
+  ['restore', 'an account from its file', () => import('./restore.ts')],
   ['demo', 'a whole warm-up with real SMTP on this machine, in about a minute', () => import('./demo.ts')],
   ['completion', 'a script with which a shell completes all this', () => import('./completion.ts')],
 ];

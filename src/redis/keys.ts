@@ -75,6 +75,8 @@ export function accountKeys(account: AccountRef) {
     request: (digest: string) => `${prefix}request:${digest}`,
     /** String, JSON `{"rev":1,...}`: a step of such a request that is done; gone after it. */
     requestStep: (seed: string, step: string) => `${prefix}request-step:${seed}:${step}`,
+    /** String, SHA-256 of a backup: the account is being restored from it; gone once it is whole. */
+    restoring: `${prefix}restoring`,
     /** Hash: ip id -> JSON of the address that goes back to the inventory once its cooldown is over. */
     returns: `${prefix}returns`,
     /** Hash: id -> JSON of a webhook with its secret; at most 20. */

@@ -101,6 +101,12 @@ test('docs/operate.md holds and resumes', async () => {
   expect((await client.quota.take({ pool: 'marketing' })).allowed).toBe(true);
 });
 
+test('docs/operate.md backs up an account', async () => {
+  const script = block('docs/operate.md', 'backup-account').replaceAll('acme', 'default');
+  expect(await warmline.shell(script)).toMatch(/^\{"kind":"end","lines":\d+,"sha256":"[0-9a-f]{64}"\}$/m);
+  await expect(warmline.shell('warmline restore default.jsonl')).rejects.toThrow(/account default .* is here/);
+});
+
 test.skipIf(!REDIS_CLI)(
   'docs/operate.md backs up, and what is restored has counted the same (skipped only where there is no redis-cli)',
   async () => {

@@ -58,11 +58,11 @@ export async function deploy(
     return (code ?? signal) as number | string;
   });
   const isUp = () => (command === 'api' ? /Warmline answers at/ : /worker started[\s\S]*running/).test(log);
-  await eventually(`${command} is up`, () => hasEnded || isUp(), 60_000);
-  if (!isUp()) throw new Error(`${command} did not start:\n${log}`);
   const deployed: Deployed = {
     pid: child.pid!,
-    url: /Warmline answers at (http:\/\/[^;"]+);/.exec(log)?.[1] ?? '',
+    get url() {
+      return /Warmline answers at (http:\/\/[^;"]+);/.exec(log)?.[1] ?? '';
+    },
     ended,
     log: () => log,
     kill: (signal) => void child.kill(signal),
@@ -72,5 +72,7 @@ export async function deploy(
     running.delete(deployed);
     rmSync(folder, { recursive: true, force: true });
   });
+  await eventually(`${command} is up`, () => hasEnded || isUp(), 180_000);
+  if (!isUp()) throw new Error(`${command} did not start:\n${log}`);
   return deployed;
 }

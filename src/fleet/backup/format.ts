@@ -1,0 +1,126 @@
+/**
+ * The file of a backup: JSON lines. The first says what it is, the last how many there were and their SHA-256; so a file
+ * that was cut off or changed is known before anything of it is believed.
+ */
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { invalid } from '../../warmup/errors.ts';
+import { Plan } from '../../warmup/plan.ts';
+import { Pool } from '../pool.ts';
+import { Webhook } from '../webhooks.ts';
+
+export const FORMAT = 'warmline-account';
+export const FORMAT_VERSION = 1;
+
+const StoredAccount = z.object({
+  id: z.string().regex(/^acct_[0-9a-z]+$/),
+  number: z.number().int().positive(),
+  name: z.string(),
+  parentId: z.string().nullable(),
+  createdAtMs: z.number(),
+});
+export type StoredAccount = z.infer<typeof StoredAccount>;
+
+const Head = z.object({
+  kind: z.literal('head'),
+  format: z.literal(FORMAT),
+  version: z.literal(FORMAT_VERSION),
+  /** Engine time, at which all of this was so. */
+  takenAtMs: z.number(),
+  clock: z.enum(['real', 'test']),
+  account: StoredAccount,
+});
+const InventoryEntry = z.object({
+  ...{ region: z.string().nullable(), hostname: z.string().nullable(), bind: z.string().nullable() },
+  ...{ leased: z.boolean(), whitelabeled: z.boolean() },
+});
+const Line = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('subuser'), account: StoredAccount }),
+  z.object({ kind: z.literal('plan'), digest: z.string(), plan: Plan }),
+  z.object({
+    kind: z.literal('pool'),
+    pool: Pool,
+    isDefault: z.boolean(),
+    /** Its IPs with their places. */
+    ips: z.array(z.tuple([z.string(), z.number()])),
+  }),
+  z.object({
+    kind: z.literal('ip'),
+    id: z.string().regex(/^ip_[0-9a-z]+$/),
+    /** As Redis keeps it. */
+    record: z.string(),
+    /** What the inventory knows of its address. */
+    entry: InventoryEntry,
+    /** What it has sent, packed: field -> base64. */
+    sent: z.record(z.string(), z.string()),
+  }),
+  z.object({
+    kind: z.literal('key'),
+    hash: z.string().regex(/^[0-9a-f]{64}$/),
+    record: z.looseObject({ id: z.string() }),
+  }),
+  z.object({ kind: z.literal('webhook'), webhook: Webhook }),
+  z.object({ kind: z.literal('change'), id: z.string().regex(/^\d+-\d+$/), change: z.string() }),
+]);
+const End = z.object({ kind: z.literal('end'), lines: z.number().int(), sha256: z.string() });
+
+export type Head = z.infer<typeof Head>;
+export type Line = z.infer<typeof Line>;
+export type LineOf<Kind extends Line['kind']> = Extract<Line, { kind: Kind }>;
+export type Backup = { head: Head; lines: Line[]; sha256: string };
+
+/** Adds the last line to what was written. */
+export function sealing() {
+  const hash = createHash('sha256');
+  let lines = 0;
+  return {
+    line(value: Head | Line): string {
+      const text = `${JSON.stringify(value)}\n`;
+      hash.update(text);
+      lines += 1;
+      return text;
+    },
+    end: () => `${JSON.stringify({ kind: 'end', lines, sha256: hash.digest('hex') })}\n`,
+  };
+}
+
+/** @throws WarmlineError `invalid`, in one sentence */
+export function readBackup(text: string): Backup {
+  const bad = (sentence: string) => invalid('file', sentence);
+  const all = text.split('\n');
+  if (all.pop() !== '') throw bad('the file ends in the middle of a line; it was cut off, take another copy');
+  const first = jsonOf(all[0]);
+  if ((first as { format?: unknown } | undefined)?.format !== FORMAT) {
+    throw bad('this is no backup of an account; "warmline backup <account>" makes one');
+  }
+  const { version } = first as { version?: unknown };
+  if (version !== FORMAT_VERSION) {
+    throw bad(
+      `this backup has format ${String(version)}, and this version of Warmline reads ${FORMAT_VERSION}; restore it with the version that made it`,
+    );
+  }
+  const end = End.safeParse(jsonOf(all.at(-1)));
+  if (!end.success) throw bad('the last line of the file is missing; it was cut off, take another copy');
+  const body = all.slice(0, -1);
+  const sha256 = createHash('sha256')
+    .update(body.map((line) => `${line}\n`).join(''))
+    .digest('hex');
+  if (end.data.lines !== body.length || end.data.sha256 !== sha256) {
+    throw bad('the file is not as it was written: its checksum differs; take another copy');
+  }
+  const [head, ...lines] = body.map((line, index) => {
+    const parsed = (index === 0 ? Head : Line).safeParse(jsonOf(line));
+    if (parsed.success) return parsed.data;
+    const [issue] = parsed.error.issues;
+    throw bad(`line ${index + 1} of the file cannot be read (${issue?.path.join('.')}: ${issue?.message})`);
+  });
+  return { head: head as Head, lines: lines as Line[], sha256 };
+}
+
+function jsonOf(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? '');
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * A backup of one account as it was at one instant, without holding up its mail: it is read page by page, and what was
+ * changed meanwhile is read again until nothing has been. Every change stands in the account's stream, so its end tells.
+ */
+
+import { directoryKeys, inventoryKeys } from '../../redis/keys.ts';
+import { conflict } from '../../warmup/errors.ts';
+import { readStoredIp } from '../../warmup/stored-ip.ts';
+import { type Account, eachAccount, findAccount } from '../accounts.ts';
+import { ENVIRONMENT } from '../api-keys.ts';
+import { type Engine, nowIn, type Tenant, tenantOf } from '../engine.ts';
+import { listWebhooks, Webhook } from '../webhooks.ts';
+import { FORMAT, FORMAT_VERSION, type Head, type Line, type LineOf } from './format.ts';
+
+/** A page is about 100 KB, and a millisecond of Redis. */
+const PAGE = 100;
+/** Each round reads only what was changed in the one before. */
+const MOST_ROUNDS = 20;
+
+export type Taken = { head: Head; lines: Line[] };
+
+export async function takeBackup(
+  engine: Engine,
+  nameOrId: string,
+  onProgress: (ips: number) => void = () => {},
+): Promise<Taken> {
+  const account = await findAccount(engine, nameOrId);
+  const tenant = tenantOf(engine, account, 'backup');
+  const subusers = await subusersOf(engine, account);
+  const ips = new Map<string, LineOf<'ip'>>();
+  let pools: LineOf<'pool'>[] = [];
+  let takenAtMs = 0;
+  let dirty: string[] | null = null;
+  for (let round = 1; ; round += 1) {
+    if (round > MOST_ROUNDS) {
+      throw conflict(
+        `account ${account.name} is changed faster than it is read; hold its changes for a moment and try again`,
+      );
+    }
+    const before = await endOfStream(tenant);
+    takenAtMs = await nowIn(tenant);
+    const ids: string[] = dirty ?? (await engine.scripts.redis.zrange(tenant.keys.ips, '0', '-1'));
+    for (let at = 0; at < ids.length; at += PAGE) {
+      await readIps(tenant, ids.slice(at, at + PAGE), ips);
+      onProgress(ips.size);
+    }
+    pools = await readPools(tenant);
+    const after = await endOfStream(tenant);
+    if (after === before) break;
+    dirty = await changedSince(tenant, before);
+  }
+  const plans = await readPlans(tenant, [...ips.values()]);
+  const head: Head = {
+    ...{ kind: 'head', format: FORMAT, version: FORMAT_VERSION, takenAtMs },
+    ...{ clock: engine.scripts.testClock ? 'test' : 'real', account },
+  };
+  const lines: Line[] = [
+    ...subusers.map((one): Line => ({ kind: 'subuser', account: one })),
+    ...plans,
+    ...pools,
+    ...ips.values(),
+    ...(await readKeys(engine, account)),
+    ...(await listWebhooks(tenant)).map(
+      (webhook): Line => ({ kind: 'webhook', webhook: Webhook.parse(webhook) }),
+    ),
+    ...(await readChanges(tenant)),
+  ];
+  return { head, lines };
+}
+
+async function subusersOf(engine: Engine, { id }: Account): Promise<Account[]> {
+  const found: Account[] = [];
+  for await (const one of eachAccount(engine)) if (one.parentId === id) found.push(one);
+  return found.sort((a, b) => a.number - b.number);
+}
+
+const endOfStream = async ({ engine, keys }: Tenant) =>
+  (await engine.scripts.redis.xrevrange(keys.changes, '+', '-', 'COUNT', 1))[0]?.[0] ?? '0-0';
+
+/** The IPs that the stream names after a place in it. */
+async function changedSince({ engine, keys }: Tenant, after: string): Promise<string[]> {
+  const entries = await engine.scripts.redis.xrange(keys.changes, `(${after}`, '+');
+  const ids = entries.map(([, [, text]]) => (JSON.parse(text!) as { ipId?: string }).ipId);
+  return [...new Set(ids.filter((id) => id !== undefined))];
+}
+
+async function readIps(
+  { engine, keys }: Tenant,
+  ids: readonly string[],
+  into: Map<string, LineOf<'ip'>>,
+): Promise<void> {
+  const { redis } = engine.scripts;
+  const records = await redis.mget(ids.map(keys.ip));
+  await Promise.all(
+    ids.map(async (id, index) => {
+      const record = records[index];
+      if (!record) return void into.delete(id);
+      const { address, status } = readStoredIp(id, record);
+      if (status === 'released') return void into.delete(id);
+      const [raw, sent] = await Promise.all([
+        redis.hget(inventoryKeys.entries, address),
+        redis.hgetallBuffer(keys.sent(id)),
+      ]);
+      if (raw === null) return; // between the account and the inventory: it is read again
+      const { region, hostname, bind, leased, whitelabeled } = JSON.parse(raw);
+      into.set(id, {
+        ...{ kind: 'ip', id, record },
+        entry: { region, hostname, bind, leased, whitelabeled },
+        sent: Object.fromEntries(
+          Object.entries(sent).map(([field, value]) => [field, value.toString('base64')]),
+        ),
+      });
+    }),
+  );
+}
+
+async function readPools({ engine, keys }: Tenant): Promise<LineOf<'pool'>[]> {
+  const { redis } = engine.scripts;
+  const ids = await redis.zrange(keys.pools, '0', '-1');
+  const isDefault = await redis.get(keys.defaultPool);
+  const lines = await Promise.all(
+    ids.map(async (id): Promise<LineOf<'pool'> | null> => {
+      const [record, flat] = await Promise.all([
+        redis.get(keys.pool(id)),
+        redis.zrange(keys.poolIps(id), '0', '-1', 'WITHSCORES'),
+      ]);
+      if (!record) return null;
+      const ips = flat.flatMap((ipId, at): [string, number][] =>
+        at % 2 === 0 ? [[ipId, Number(flat[at + 1])]] : [],
+      );
+      return { kind: 'pool', pool: JSON.parse(record), isDefault: id === isDefault, ips };
+    }),
+  );
+  return lines.filter((line) => line !== null);
+}
+
+async function readPlans({ engine, keys }: Tenant, ips: readonly LineOf<'ip'>[]): Promise<LineOf<'plan'>[]> {
+  const digests = ips.map(({ id, record }) => readStoredIp(id, record).warmup?.digest);
+  return Promise.all(
+    [...new Set(digests.filter((digest) => digest !== undefined))].map(async (digest) => {
+      const raw = await engine.scripts.redis.get(keys.plan(digest));
+      if (raw === null) throw conflict(`the rows of plan ${digest} are gone from Redis; see: warmline check`);
+      return { kind: 'plan' as const, digest, plan: JSON.parse(raw) };
+    }),
+  );
+}
+
+/** In the order in which they were made. The key of the environment is made by the next start. */
+async function readKeys(engine: Engine, { id }: Account): Promise<LineOf<'key'>[]> {
+  const { redis } = engine.scripts;
+  const ids = (await redis.zrange(directoryKeys.keysOf(id), '0', '-1')).filter(
+    (key) => key !== ENVIRONMENT.id,
+  );
+  const lines = await Promise.all(
+    ids.map(async (keyId): Promise<LineOf<'key'> | null> => {
+      const hash = await redis.hget(directoryKeys.keyHashes, keyId);
+      const raw = hash ? await redis.hget(directoryKeys.apiKeys, hash) : null;
+      return hash && raw ? { kind: 'key', hash, record: JSON.parse(raw) } : null;
+    }),
+  );
+  return lines.filter((line) => line !== null);
+}
+
+async function readChanges({ engine, keys }: Tenant): Promise<LineOf<'change'>[]> {
+  const lines: LineOf<'change'>[] = [];
+  for (let from = '-'; ; ) {
+    const entries = await engine.scripts.redis.xrange(keys.changes, from, '+', 'COUNT', 1_000);
+    for (const [id, [, change]] of entries) lines.push({ kind: 'change', id, change: change! });
+    if (entries.length < 1_000) return lines;
+    from = `(${entries.at(-1)![0]}`;
+  }
+}
