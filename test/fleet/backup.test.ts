@@ -13,6 +13,7 @@ import { addToInventory, bringIps, createIps } from '../../src/fleet/inventory.t
 import { getIp, holdIp, releaseIp, startWarmup } from '../../src/fleet/ips.ts';
 import { createPool, listPools } from '../../src/fleet/pools.ts';
 import { createWebhook, listWebhooks } from '../../src/fleet/webhooks.ts';
+import { inventoryKeys } from '../../src/redis/keys.ts';
 import { createLimiter } from '../../src/redis/limiter.ts';
 import { HOUR_MS } from '../../src/warmup/units.ts';
 import { type Fleet, MONDAY, startFleet } from '../support/fleet.ts';
@@ -250,6 +251,14 @@ test('what is changed while it is read is in the file as it is in the end', asyn
     const line = lines.find((one) => one.kind === 'ip' && one.id === id);
     expect(line).toMatchObject({ record: await redis.get(acme.keys.ip(id)) });
   }
+});
+
+test('an IP that the inventory does not know is told, and not left out', async () => {
+  const { redis } = fleet;
+  const entry = await redis.hget(inventoryKeys.entries, '203.0.113.0');
+  await redis.hdel(inventoryKeys.entries, '203.0.113.0');
+  const taken = backup(fleet, 'acme').finally(() => redis.hset(inventoryKeys.entries, '203.0.113.0', entry!));
+  await expect(taken).rejects.toThrow(/is not in the inventory; see: warmline check/);
 });
 
 test('the account of the operator goes into an installation that has just begun', async () => {

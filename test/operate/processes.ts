@@ -72,7 +72,7 @@ export async function deploy(
     running.delete(deployed);
     rmSync(folder, { recursive: true, force: true });
   });
-  await eventually(`${command} is up`, () => hasEnded || isUp(), 180_000);
+  await eventually(`${command} is up`, () => hasEnded || isUp(), 400_000);
   if (!isUp()) throw new Error(`${command} did not start:\n${log}`);
   return deployed;
 }

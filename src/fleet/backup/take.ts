@@ -28,6 +28,8 @@ export async function takeBackup(
   const tenant = tenantOf(engine, account, 'backup');
   const subusers = await subusersOf(engine, account);
   const ips = new Map<string, LineOf<'ip'>>();
+  /** IPs whose address the inventory does not know: on their way out, or a fault. */
+  const adrift = new Set<string>();
   let pools: LineOf<'pool'>[] = [];
   let takenAtMs = 0;
   let dirty: string[] | null = null;
@@ -41,13 +43,16 @@ export async function takeBackup(
     takenAtMs = await nowIn(tenant);
     const ids: string[] = dirty ?? (await engine.scripts.redis.zrange(tenant.keys.ips, '0', '-1'));
     for (let at = 0; at < ids.length; at += PAGE) {
-      await readIps(tenant, ids.slice(at, at + PAGE), ips);
+      await readIps(tenant, ids.slice(at, at + PAGE), ips, adrift);
       onProgress(ips.size);
     }
     pools = await readPools(tenant);
     const after = await endOfStream(tenant);
     if (after === before) break;
     dirty = await changedSince(tenant, before);
+  }
+  if (adrift.size > 0) {
+    throw conflict(`the address of ${[...adrift][0]} is not in the inventory; see: warmline check`);
   }
   const plans = await readPlans(tenant, [...ips.values()]);
   const head: Head = {
@@ -88,20 +93,23 @@ async function readIps(
   { engine, keys }: Tenant,
   ids: readonly string[],
   into: Map<string, LineOf<'ip'>>,
+  adrift: Set<string>,
 ): Promise<void> {
   const { redis } = engine.scripts;
   const records = await redis.mget(ids.map(keys.ip));
   await Promise.all(
     ids.map(async (id, index) => {
       const record = records[index];
-      if (!record) return void into.delete(id);
+      into.delete(id);
+      adrift.delete(id);
+      if (!record) return;
       const { address, status } = readStoredIp(id, record);
-      if (status === 'released') return void into.delete(id);
+      if (status === 'released') return;
       const [raw, sent] = await Promise.all([
         redis.hget(inventoryKeys.entries, address),
         redis.hgetallBuffer(keys.sent(id)),
       ]);
-      if (raw === null) return; // between the account and the inventory: it is read again
+      if (raw === null) return void adrift.add(id);
       const { region, hostname, bind, leased, whitelabeled } = JSON.parse(raw);
       into.set(id, {
         ...{ kind: 'ip', id, record },
