@@ -2,17 +2,17 @@
  * How many IPs there are and how their quotas stand, for the monitoring: sums that cost the same for any fleet. Counts are
  * the lengths of lists, so they are exact; quotas are read from so many hot records at most, and it is told from how many.
  */
-import { unpackHot } from '../redis/hot-record.ts';
+import { unpackFence, unpackHot } from '../redis/hot-record.ts';
 import { directoryKeys, inventoryKeys } from '../redis/keys.ts';
 import { addressOfSortable } from '../warmup/address.ts';
-import { settle, windowAt } from '../warmup/counter.ts';
+import { type Fence, settle, windowAt } from '../warmup/counter.ts';
 import { pageOfAccounts } from './accounts.ts';
 import { type Engine, nowOf, type Tenant, tenantOf } from './engine.ts';
 
 /** Accounts with a name of their own; all others are summed up under `OTHERS`. */
 export const MOST_NAMED_ACCOUNTS = 100;
 export const OTHERS = 'other';
-/** Accounts that are looked at, each with six commands that cost the same for 1 and for 10 000 IPs. */
+/** Accounts that are looked at, each with seven commands that cost the same for 1 and for 10 000 IPs. */
 const MOST_ACCOUNTS = 1_000;
 /** So many are asked for at once: about 2 ms of this process. */
 const AT_ONCE = 50;
@@ -127,6 +127,7 @@ async function sumQuotas(
   const { keys, engine } = tenant;
   let most = Math.min(MOST_RECORDS_OF_ACCOUNT, left.records);
   const seen = new Set<string>();
+  const fence = unpackFence(await engine.scripts.redis.getBuffer(keys.fence));
   for (const list of [keys.warming, keys.byAddress]) {
     if (most <= 0) return;
     const members = await engine.scripts.redis.zrangebylex(list, '-', '+', 'LIMIT', 0, most + seen.size);
@@ -134,7 +135,7 @@ async function sumQuotas(
     for (const member of fresh) seen.add(member);
     most -= fresh.length;
     left.records -= fresh.length;
-    for (const raw of await hotRecordsOf(tenant, fresh)) if (raw) addTo(census, raw, nowMs);
+    for (const raw of await hotRecordsOf(tenant, fresh)) if (raw) addTo(census, raw, fence, nowMs);
   }
 }
 
@@ -148,8 +149,8 @@ export function hotRecordsOf(
   return engine.scripts.redis.mgetBuffer(addresses.map(keys.hot));
 }
 
-function addTo({ quota: sums }: AccountCensus, raw: Buffer, nowMs: number): void {
-  const { state, quota } = unpackHot(raw);
+function addTo({ quota: sums }: AccountCensus, raw: Buffer, fence: Fence | null, nowMs: number): void {
+  const { state, quota } = unpackHot(raw, fence);
   if (quota.gate === 'closed') return;
   const settled = settle(state, quota, nowMs);
   const { limits } = windowAt(quota, settled.atMs);

@@ -1,6 +1,6 @@
 /** When will a campaign be done? Loads what an account or a pool is now, walks ahead on copies, and compares what else could be done. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { unpackHot } from '../redis/hot-record.ts';
+import { unpackFence, unpackHot } from '../redis/hot-record.ts';
 import { NEW_COUNTER } from '../warmup/counter.ts';
 import * as decide from '../warmup/decide.ts';
 import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
@@ -113,13 +113,14 @@ async function loadFleet(tenant: Tenant, pool: Pool | null): Promise<ForecastIp[
   const ips = (await loadIps(tenant, ids)).filter(
     ({ status }) => status !== 'cooldown' && status !== 'released',
   );
+  const fence = unpackFence(await redis.getBuffer(keys.fence));
   const fleet: ForecastIp[] = [];
   for (let from = 0; from < ips.length; from += LOADED_AT_ONCE) {
     const some = ips.slice(from, from + LOADED_AT_ONCE);
     const hot = await redis.mgetBuffer(some.map(({ address }) => keys.hot(address)));
     for (const [index, ip] of some.entries()) {
       const raw = hot[index];
-      const counter = raw ? unpackHot(raw) : null;
+      const counter = raw ? unpackHot(raw, fence) : null;
       const state = counter?.texts.id === ip.id ? counter.state : NEW_COUNTER;
       fleet.push({ ip, plan: await planOf(tenant, ip), state });
     }
@@ -135,7 +136,11 @@ const tooMany = (count: number, most: number, pool: Pool | null) =>
 
 /** Four doubles (`lua/pool.lua`), then the counter of the ceiling if there is one. */
 async function loadGate({ engine, keys }: Tenant, pool: Pool): Promise<ForecastGate | null> {
-  const raw = await engine.scripts.redis.getBuffer(keys.gate(pool.id));
+  const { redis } = engine.scripts;
+  const [raw, fence] = await Promise.all([
+    redis.getBuffer(keys.gate(pool.id)),
+    redis.getBuffer(keys.fence),
+  ]);
   if (!raw) return null;
   const [warmingShare, hourMs, warmingUsed, used] = [0, 8, 16, 24].map((at) => raw.readDoubleLE(at)) as [
     number,
@@ -143,7 +148,7 @@ async function loadGate({ engine, keys }: Tenant, pool: Pool): Promise<ForecastG
     number,
     number,
   ];
-  const ceiling = raw.length > 32 ? unpackHot(raw.subarray(32)) : null;
+  const ceiling = raw.length > 32 ? unpackHot(raw.subarray(32), unpackFence(fence)) : null;
   return {
     ...{ warmingShare, hourMs: hourMs - (hourMs % HOUR_MS), warmingUsed, used },
     ceiling: ceiling && { state: ceiling.state, quota: ceiling.quota },

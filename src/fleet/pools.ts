@@ -2,7 +2,7 @@
  * Pools: names for groups of IPs. A change of a pool and of its IPs is one script. A pool's hold is kept on each of its
  * IPs, so that everything about an IP can be told from its own record.
  */
-import { packNew, packPublished } from '../redis/hot-record.ts';
+import { packNew, packPublished, unpackFence } from '../redis/hot-record.ts';
 import { type Item, transact } from '../redis/transact.ts';
 import * as decide from '../warmup/decide.ts';
 import { type Ceiling, type DedicatedIp, type Hold, NO_CEILING } from '../warmup/dedicated-ip.ts';
@@ -476,6 +476,7 @@ async function writeGate({ engine, keys }: Tenant, pool: Pool, nowMs: number): P
             { gate: 'active', heldUntilMs: 0, fromMs, toMs, current: limits, next: limits, edgesMs: [] },
             { id: pool.id, address: '', hostname: null, bind: null, pools: [] },
           ),
+          unpackFence(await engine.scripts.redis.getBuffer(keys.fence)),
         );
   await engine.scripts.redis.set(keys.gate(pool.id), Buffer.concat([head, counter]));
 }

@@ -1,5 +1,5 @@
 /** The hot record between its packed form (layout in `lua/counter.lua`) and the types of the pure core. */
-import { type CounterState, SEND_UNITS } from '../warmup/counter.ts';
+import { type CounterState, type Fence, heedFence, SEND_UNITS } from '../warmup/counter.ts';
 import type { SendQuota, WindowLimits } from '../warmup/quota.ts';
 import { DAY_MS, HOUR_MS } from '../warmup/units.ts';
 
@@ -46,15 +46,25 @@ export function packPublished(quota: SendQuota, texts: HotTexts): Buffer {
   ]);
 }
 
-/** The whole record of a pool's ceiling or of a new IP: nothing used, the bucket full. */
-export function packNew(published: Buffer): Buffer {
+/** The whole record of a pool's ceiling: nothing used, the bucket full. It is from after the fence, if there is one. */
+export function packNew(published: Buffer, fence: Fence | null): Buffer {
   const head = Buffer.alloc(PUBLISHED_FROM);
   head.writeDoubleLE(1, 0);
   head.writeDoubleLE(Number.MAX_SAFE_INTEGER, STATE_FROM + 4 * 8);
+  head.writeDoubleLE(fence?.firstSeq ?? 0, STATE_FROM + 6 * 8);
   return Buffer.concat([head, published]);
 }
 
-export function unpackHot(raw: Buffer): { state: CounterState; quota: SendQuota; texts: HotTexts } {
+/** @param fence of the account, for whoever wants to know what may be sent and not only what stands in the record */
+export function unpackHot(
+  raw: Buffer,
+  fence: Fence | null = null,
+): { state: CounterState; quota: SendQuota; texts: HotTexts } {
+  const record = unpackAsWritten(raw);
+  return { ...record, state: heedFence(record.state, record.quota, fence) };
+}
+
+function unpackAsWritten(raw: Buffer): { state: CounterState; quota: SendQuota; texts: HotTexts } {
   const at = (offset: number) => raw.readDoubleLE(offset);
   const edges = at(EDGES_FROM - 8);
   const [id = '', address = '', hostname = '', bind = '', pools = ''] = raw
@@ -158,6 +168,10 @@ function unpackLimits(raw: Buffer, offset: number): WindowLimits {
     hourlyByCeiling: flags >= 2,
   };
 }
+
+/** The fence of an account as it stands in Redis (`lua/fence.lua`). */
+export const unpackFence = (raw: Buffer | null): Fence | null =>
+  raw && { firstSeq: raw.readDoubleLE(0), atMs: raw.readDoubleLE(8) };
 
 /** Entries of 12 bytes: the beginning of an hour or a day, and the sends in it. */
 export function unpackSent(raw: Buffer | null): { fromMs: number; sends: number }[] {

@@ -22,6 +22,10 @@ export function accountKeys(account: AccountRef) {
     ip: (ipId: string) => `${prefix}ip:${ipId}`,
     /** String of packed numbers: the hot record that takes are charged to (layout in `lua/counter.lua`). */
     hot: (address: string) => `${prefix}hot:${address}`,
+    /** String of two packed numbers: what was granted before may be forgotten, and is used up (layout in `lua/fence.lua`). */
+    fence: `${prefix}fence`,
+    /** Hash: the Redis that served the account last (`lua/wake.lua`). */
+    awake: `${prefix}awake`,
     /** Hash: the published send quota, for people and for senders in any language. */
     quota: (address: string) => `${prefix}quota:${address}`,
     /** Hash of short packed runs: what was sent, the last 48 hours and the last 128 days (layout in `lua/counter.lua`). */

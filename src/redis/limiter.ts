@@ -13,7 +13,7 @@ import {
   type Verdict,
 } from './answer.ts';
 import { createCoalescer, type Recover } from './coalescer.ts';
-import { unpackHot, unpackSent } from './hot-record.ts';
+import { unpackFence, unpackHot, unpackSent } from './hot-record.ts';
 import { type AccountRef, accountKeys } from './keys.ts';
 import { parseReceipt } from './receipt.ts';
 import type { Scripts } from './scripts.ts';
@@ -263,12 +263,13 @@ export function createLimiter(
 
   /** The counter of one IP and what it sent, at one instant. `null` when nothing is published for the address. */
   async function look(address: string, ipId: string) {
-    const [now, hot, hours, days] = (await scripts.runBuffer('read', [
+    const [now, hot, hours, days, fence] = (await scripts.runBuffer('read', [
       keys.hot(address),
       keys.sent(ipId),
-    ])) as [number, Buffer | null, Buffer | null, Buffer | null];
+      keys.fence,
+    ])) as [number, Buffer | null, Buffer | null, Buffer | null, Buffer | null];
     const sent = { hours: unpackSent(hours), days: unpackSent(days) };
-    return { nowMs: Number(now), counter: hot ? unpackHot(hot) : null, sent };
+    return { nowMs: Number(now), counter: hot && unpackHot(hot, unpackFence(fence)), sent };
   }
 
   return {

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Cluster } from 'ioredis';
+import { createAwake } from './awake.ts';
 import type { RedisConnection } from './connect.ts';
 import { neverIn } from './keys.ts';
 import { replicated } from './replicated.ts';
@@ -20,7 +21,8 @@ const KEY_COUNTS = {
   lease: 1,
   explain: 1,
   refund: 1,
-  read: 2,
+  wake: 1,
+  read: 3,
   'page-after': 1,
   transact: 1,
   'move-clock': 1,
@@ -38,6 +40,17 @@ const KEY_COUNTS = {
   'webhook-put': 1,
   'webhook-advance': 1,
 } as const;
+
+/** What these do depends on what was granted: they run only where Redis has been asked whether it forgot any. */
+const COUNTS: ReadonlySet<ScriptName> = new Set([
+  'take-ip',
+  'take-pool',
+  'take-many',
+  'lease',
+  'explain',
+  'refund',
+  'transact',
+]);
 
 /** What these have done is told to somebody, or another slot relies on it: not done before a replica has it. */
 const KEPT: ReadonlySet<ScriptName> = new Set([
@@ -84,6 +97,19 @@ export function createScripts(
     return script;
   };
 
+  const awake = createAwake(redis, (prefix, durable) => {
+    const { sha, lua } = load('wake');
+    const args = withNever([`${prefix}account`, prefix, durable, testClock ? 1 : 0], 1);
+    return (node, how) => node.call(how, how === 'EVALSHA' ? sha : lua, ...args);
+  });
+
+  // While a slot moves from one node to another, a script would find some of its keys and miss others, in its middle. With
+  // a key beside them that never exists, the cluster says TRYAGAIN before it begins, until the slot has arrived.
+  const withNever = (args: readonly (string | number | Buffer)[], keys: number) =>
+    isCluster
+      ? [keys + 1, ...args.slice(0, keys), neverIn(String(args[0])), ...args.slice(keys)]
+      : [keys, ...args];
+
   function call(
     method: 'call' | 'callBuffer',
     name: ScriptName,
@@ -91,14 +117,13 @@ export function createScripts(
     keys: number = KEY_COUNTS[name],
   ): Promise<unknown> {
     const { sha, lua } = load(name);
-    // While a slot moves from one node to another, a script would find some of its keys and miss others, in its middle. With
-    // a key beside them that never exists, the cluster says TRYAGAIN before it begins, until the slot has arrived.
-    const rest = isCluster
-      ? [keys + 1, ...args.slice(0, keys), neverIn(String(args[0])), ...args.slice(keys)]
-      : [keys, ...args];
-    return redis[method]('EVALSHA', sha, ...rest).catch((error) => {
+    const rest = withNever(args, keys);
+    const run = (on: RedisConnection, how: 'EVALSHA' | 'EVAL') =>
+      on[method](how, how === 'EVALSHA' ? sha : lua, ...rest);
+    if (COUNTS.has(name)) return awake.send(prefixOf(String(args[0])), run);
+    return run(redis, 'EVALSHA').catch((error) => {
       if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-      return redis[method]('EVAL', lua, ...rest);
+      return run(redis, 'EVAL');
     });
   }
 
@@ -114,6 +139,12 @@ export function createScripts(
     runBuffer: (name, args) => call('callBuffer', name, args),
     runPacked: (name, args, keyCount) => call('callBuffer', name, args, keyCount) as Promise<Buffer | null>,
   };
+}
+
+/** Of the account whose key this is: that of a hot record, or of the account itself. */
+function prefixOf(key: string): string {
+  const hotAt = key.indexOf(':hot:');
+  return hotAt < 0 ? key.slice(0, -'account'.length) : key.slice(0, hotAt + 1);
 }
 
 /** Engine time in milliseconds, where this key lives: in a cluster every master has a clock of its own. */

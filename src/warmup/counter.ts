@@ -113,6 +113,51 @@ export function settle(state: CounterState, quota: SendQuota, nowMs: number): Co
   };
 }
 
+/**
+ * Redis may have forgotten what it granted before an instant. Every counter that was written since has reached `firstSeq`, so
+ * one with a lower `seq` is from before, whatever the clocks say.
+ */
+export type Fence = { firstSeq: number; atMs: number };
+
+/** What was forgotten may have been granted on both sides of an hour's turn: shortly after it, the hour before is lost, too. */
+const TURN_MS = 60_000;
+
+/** A counter as it was read, from before a fence or not: the rest of the hour that ran at the fence counts as used up. */
+export function heedFence(state: CounterState, quota: SendQuota, fence: Fence | null): CounterState {
+  if (fence === null || state.seq >= fence.firstSeq) return state;
+  let fenced = settle(state, quota, fence.atMs - TURN_MS);
+  if (hourTo(windowAt(quota, fenced.atMs), fenced.atMs) <= fence.atMs) fenced = useUp(fenced, quota);
+  fenced = useUp(settle(fenced, quota, fence.atMs), quota);
+  return { ...fenced, seq: fence.firstSeq };
+}
+
+/**
+ * Of a settled counter. A plan without hourly caps loses the even share of an hour in its day, or what is in the bucket if that
+ * is less.
+ */
+function useUp(state: CounterState, quota: SendQuota): CounterState {
+  const { dailyLimit, hourlyCap, burst } = windowAt(quota, state.atMs).limits;
+  let { level } = state;
+  let sends = 0;
+  if (hourlyCap !== null) {
+    sends = Math.max(0, hourlyCap - state.hourUsed);
+    if (burst !== null) level = 0;
+  } else if (dailyLimit !== null) {
+    sends = Math.ceil(dailyLimit / 24);
+    if (burst !== null) {
+      sends = Math.min(sends, Math.floor(level / SEND_UNITS));
+      level -= sends * SEND_UNITS;
+    }
+  }
+  const leftToday = dailyLimit === null ? sends : Math.max(0, dailyLimit - state.dayUsed);
+  return {
+    ...state,
+    level,
+    hourUsed: state.hourUsed + sends,
+    dayUsed: state.dayUsed + Math.min(sends, leftToday),
+  };
+}
+
 /** What a counter says at an instant about the limit that binds. */
 export type Reading = {
   /** Sends that would be granted now; infinity is unlimited. */

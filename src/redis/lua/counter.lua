@@ -126,6 +126,38 @@ local function settle(c, now)
   c.w_hour_to = min(hour + HOUR, to)
 end
 
+-- Settled counters: what may be granted within the rest of the hour counts as granted. A plan without hourly caps loses the even
+-- share of an hour in its day, or what is in the bucket if that is less.
+local function use_up(c)
+  local sends = 0
+  if c.w_hourly >= 0 then
+    sends = max(0, c.w_hourly - c.hour_used)
+    if c.w_burst >= 0 then c.level = 0 end
+  elseif c.w_daily >= 0 then
+    sends = ceil(c.w_daily / 24)
+    if c.w_burst >= 0 then
+      sends = min(sends, floor(c.level / SEND_UNITS))
+      c.level = c.level - sends * SEND_UNITS
+    end
+  end
+  c.hour_used = c.hour_used + sends
+  c.day_used = c.day_used + (c.w_daily >= 0 and min(sends, max(0, c.w_daily - c.day_used)) or sends)
+end
+
+-- Settles a counter as it was read: one from before the fence (fence.lua) first loses the rest of the hour that ran then. What
+-- was forgotten may have been granted on both sides of an hour's turn, so shortly after it the hour before is lost, too.
+local TURN_MS = 60000
+local function settle_known(c, now)
+  if c.seq < first_seq then
+    settle(c, fenced_at - TURN_MS)
+    if c.w_hour_to <= fenced_at then use_up(c) end
+    settle(c, fenced_at)
+    use_up(c)
+    c.seq = first_seq
+  end
+  settle(c, now)
+end
+
 -- The fewest whole milliseconds in which `units` flow into the bucket of a settled counter, as if its window had no end.
 local function ms_until(c, units)
   if units <= 0 then return 0 end
@@ -343,7 +375,7 @@ end
 -- Settles for a write and files what is past. Callers keep the counter and write its state.
 local function settle_and_file(c, now)
   local before = { day_from = c.day_from, day_used = c.day_used, hour_from = c.hour_from, hour_used = c.hour_used, seq = c.seq }
-  settle(c, now)
+  settle_known(c, now)
   if before.hour_from ~= 0 and before.hour_from ~= c.hour_from then
     c.past = before
   end

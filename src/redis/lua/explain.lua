@@ -16,6 +16,7 @@
 --   hourUsed, burst, tokens in the bucket, when it is full, flags; then the text of the record.
 -- Nothing is written, not even the hints of the index: what the choice sets right there is kept here, and forgotten.
 --- @include "now"
+--- @include "fence"
 local world, kept = redis, {}
 local PAGE = 256
 
@@ -102,6 +103,7 @@ local redis = {
 --- @include "routing"
 local prefix, now, count, partial = ARGV[1], engine_now(), tonumber(ARGV[2]), ARGV[3] == 'partial'
 local need = partial and 1 or count
+heed_fence(world.call('GET', prefix .. 'fence'))
 local MOST_SHOWN = 128
 
 -- `later`: when it has room for the take, if that is known.
@@ -126,7 +128,7 @@ if ARGV[4] == 'ip' then
   local raw = redis.call('GET', prefix .. 'hot:' .. ARGV[5])
   local c = raw and decode(raw)
   if not c or (ARGV[6] ~= '' and not is_of(c, ARGV[6])) then return false end
-  settle(c, now)
+  settle_known(c, now)
   local room, later = read(c), room_at(c, need)
   local granted = (room >= count and count) or (partial and room) or 0
   local shown = row(c, granted, later)

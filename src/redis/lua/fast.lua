@@ -4,11 +4,13 @@
 -- `sends` in so many `takes`. Returns the new state of the record (bytes 8 to 63), what is left (of no limit infinity), the
 -- limit that binds, when it begins anew, dayFrom, hourFrom and the seq of the last take, and what makes its place among
 -- others (score.lua): is it warming, the daily limit and what is used of it, the hourly cap and what is used of it; or nothing.
+-- Needs `first_seq` (fence.lua).
 local function charge_fast(raw, now, sends, takes)
   if #raw < 168 then return end
   local day_from, day_used, hour_from, hour_used, level, at, seq, gate, held_until, from, to, daily, hourly, burst =
     struct.unpack('<dddddddddddddd', raw, 9)
   if now < at or now >= to or day_from ~= from or now >= hour_from + 3600000 or gate == 0 or now < held_until then return end
+  if seq < first_seq then return end
   day_used, hour_used = day_used + sends, hour_used + sends
   local left, limit, resets = math.huge, -1, to
   if daily >= 0 then left, limit = daily - day_used, daily end

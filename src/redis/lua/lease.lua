@@ -20,6 +20,7 @@
 -- warmline:{acct}:returned:<ipId> is a hash: holder -> seq of what it gave back last; "late:<seq>" -> the sum that came late.
 -- What comes twice is not credited, so whoever does not know whether it arrived sends it again.
 --- @include "now"
+--- @include "fence"
 --- @include "fast"
 --- @include "score"
 --- @include "choose-fast"
@@ -29,6 +30,7 @@
 --- @include "credit"
 local prefix, holder, verb, want, least, waited = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local now, credited = engine_now(), 0
+heed_fence(redis.call('GET', prefix .. 'fence'))
 for i = 10, #ARGV, 6 do
   local id, seq, sends = ARGV[i + 1], tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
   local late, key = seq < 0, prefix .. 'returned:' .. id

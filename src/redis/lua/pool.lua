@@ -205,7 +205,7 @@ local function gate_of(scope)
   if hour > gate.hour then gate.hour, gate.warming, gate.total = hour, 0, 0 end
   if #raw > 32 then
     gate.ceiling = decode(string.sub(raw, 33))
-    settle(gate.ceiling, now)
+    settle_known(gate.ceiling, now)
   end
   return gate
 end

@@ -6,11 +6,13 @@
 -- Key warmline:{acct}:refunded:<ipId> is the set of the seqs credited in the running day.
 -- Returns the sends credited.
 --- @include "now"
+--- @include "fence"
 --- @include "counter"
 --- @include "score"
 --- @include "routing"
 --- @include "credit"
 local prefix, now, refunded = ARGV[1], engine_now(), 0
+heed_fence(redis.call('GET', prefix .. 'fence'))
 for i = 2, #ARGV, 6 do
   -- As one number has one spelling, one receipt has one name.
   local id, seq = ARGV[i + 1], tonumber(ARGV[i + 4])

@@ -16,6 +16,7 @@
 --   all its grants or none: two doubles, that number and the length of a record as above, and the record; length 0: an
 --   answer. Takes without an answer were not decided, and may be asked again.
 --- @include "now"
+--- @include "fence"
 --- @include "fast"
 local prefix, ips, each, now = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), engine_now()
 local replies, lengths, slow, groups_at = {}, {}, {}, each + 4
@@ -30,7 +31,11 @@ end
 if ips > 0 then
   local takes, sends, id = wish(1)
   local n = 0
-  for i, raw in ipairs(redis.call('MGET', unpack(KEYS, 2, ips + 1))) do
+  KEYS[ips + 2] = prefix .. 'fence' -- read on the way
+  local raws = redis.call('MGET', unpack(KEYS, 2, ips + 2))
+  heed_fence(raws[ips + 1])
+  for i = 1, ips do
+    local raw = raws[i]
     if each > 1 and i > 1 then takes, sends, id = wish(i) end
     local state = raw and (not id or #raw >= 168 and names(raw, id)) and charge_fast(raw, now, sends, takes)
     if state then
@@ -44,6 +49,7 @@ if ips > 0 then
   lengths = struct.pack('<' .. string.rep('I4', ips), unpack(lengths))
 else
   lengths = ''
+  heed_fence(redis.call('GET', prefix .. 'fence'))
 end
 -- Before the pools, which may choose the same IPs.
 if #slow > 0 then

@@ -7,12 +7,14 @@
 -- ARGV[6..] among                          addresses; only these are considered (at most 100)
 -- Returns nil when there is no such pool, or an answer (answer.lua) with a part for each IP granted.
 --- @include "now"
+--- @include "fence"
 --- @include "fast"
 --- @include "score"
 --- @include "choose-fast"
 local prefix, now, count, how, family = ARGV[1], engine_now(), tonumber(ARGV[2]), ARGV[3], ARGV[5]
 local scope = scope_of(prefix, ARGV[4])
 if not scope then return false end
+heed_fence(redis.call('GET', prefix .. 'fence'))
 if how == '' and family == '' and not ARGV[6] and is_common(prefix, scope, now) then
   local answer = choose_fast(prefix, now, scope, count)
   if answer then return answer end

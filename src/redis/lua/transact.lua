@@ -13,10 +13,12 @@
 -- Returns a list with one number for each item: 1 applied, 0 refused.
 -- A publish never resets counts: the window that is being counted overlaps the new one, so its counts carry over.
 --- @include "now"
+--- @include "fence"
 --- @include "counter"
 --- @include "score"
 --- @include "routing"
 local prefix, whole, now = ARGV[1], ARGV[2] == '1', engine_now()
+heed_fence(redis.call('GET', prefix .. 'fence'))
 
 local function holds(item)
   if item.allocation and redis.call('ZSCORE', prefix .. 'tombstones', item.allocation) then return false end
@@ -45,7 +47,7 @@ local function publish(entry, published)
   if old and (texts(old)) ~= entry.id then old = nil end -- the address came back under a new id: nothing of the old counts
   local c
   if old then
-    settle(old, now)
+    settle_known(old, now)
     local past = { day_from = struct.unpack('<d', raw, 9), hour_from = struct.unpack('<d', raw, 25),
       day_used = struct.unpack('<d', raw, 17), hour_used = struct.unpack('<d', raw, 33), seq = old.seq }
     if past.hour_from ~= 0 then file_past(prefix, entry.id, past, old) end
@@ -65,7 +67,7 @@ local function publish(entry, published)
     end
     c.day_used, c.hour_used = used_day, used_hour
   else
-    c = decode(struct.pack('<dddddddd', 1, 0, 0, 0, 0, FULL, 0, 0) .. published)
+    c = decode(struct.pack('<dddddddd', 1, 0, 0, 0, 0, FULL, 0, first_seq) .. published)
     settle(c, now)
     -- Nobody knows what a lost record had counted: the running day counts as used up.
     if entry.known then
