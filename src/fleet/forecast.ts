@@ -137,10 +137,7 @@ const tooMany = (count: number, most: number, pool: Pool | null) =>
 /** Four doubles (`lua/pool.lua`), then the counter of the ceiling if there is one. */
 async function loadGate({ engine, keys }: Tenant, pool: Pool): Promise<ForecastGate | null> {
   const { redis } = engine.scripts;
-  const [raw, fence] = await Promise.all([
-    redis.getBuffer(keys.gate(pool.id)),
-    redis.getBuffer(keys.fence),
-  ]);
+  const [raw, fence] = await Promise.all([redis.getBuffer(keys.gate(pool.id)), redis.getBuffer(keys.fence)]);
   if (!raw) return null;
   const [warmingShare, hourMs, warmingUsed, used] = [0, 8, 16, 24].map((at) => raw.readDoubleLE(at)) as [
     number,

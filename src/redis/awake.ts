@@ -36,9 +36,8 @@ export function createAwake(redis: RedisConnection, wakeOf: WakeOf): Awake {
 
   const wokenAt = ({ stream }: Redis, prefix: string) => stream && wokenAtMs.get(stream)?.get(prefix);
   function remember({ stream }: Redis, prefix: string): void {
-    let woken = wokenAtMs.get(stream);
-    if (!woken) wokenAtMs.set(stream, (woken = new Map()));
-    woken.set(prefix, performance.now());
+    const woken = wokenAtMs.get(stream) ?? new Map<string, number>();
+    wokenAtMs.set(stream, woken.set(prefix, performance.now()));
   }
   const forget = ({ stream }: Redis) => stream && wokenAtMs.delete(stream);
 
@@ -97,8 +96,8 @@ export function createAwake(redis: RedisConnection, wakeOf: WakeOf): Awake {
 
   /** Takes that come together wait for one. */
   function wakeOnce(node: Redis, prefix: string): Promise<void> {
-    let all = waking.get(node);
-    if (!all) waking.set(node, (all = new Map()));
+    const all = waking.get(node) ?? new Map<string, Promise<void>>();
+    waking.set(node, all);
     let underWay = all.get(prefix);
     if (!underWay) {
       underWay = wake(node, prefix).finally(() => all.delete(prefix));

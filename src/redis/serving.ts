@@ -32,8 +32,8 @@ function slotOf(key: string): number {
 /** To a node there is one connection at a time. One that broke has ended for good, and another takes its place. */
 const instances = new WeakMap<Cluster, Map<string, Redis>>();
 function instanceOf(cluster: Cluster, nodeKey: string): Redis | undefined {
-  let known = instances.get(cluster);
-  if (!known) instances.set(cluster, (known = new Map()));
+  const known = instances.get(cluster) ?? new Map<string, Redis>();
+  instances.set(cluster, known);
   let node = known.get(nodeKey);
   if (!node || node.status === 'end') {
     node = cluster.nodes().find(({ options }) => `${options.host}:${options.port}` === nodeKey);

@@ -14,7 +14,9 @@ import {
 import { getIp, holdIp, setCeiling } from '../../src/fleet/ips.ts';
 import { createPool } from '../../src/fleet/pools.ts';
 import { QUEUE_PREFIX } from '../../src/redis/keys.ts';
+import { createLimiter } from '../../src/redis/limiter.ts';
 import type { DedicatedIp } from '../../src/warmup/dedicated-ip.ts';
+import { HOUR_MS } from '../../src/warmup/units.ts';
 import { eventually, killPrograms } from '../support/processes.ts';
 import { type RedisCluster, startRedisCluster } from '../support/redis-cluster.ts';
 import { accountOn, charged, openEngine, startSenders, startWarmline, sum } from './support.ts';
@@ -111,7 +113,13 @@ test('an account moves to another master while four senders take from it: the bo
 test('a master is killed while four senders take from it and IPs are created: what is lost is measured, no IP is, and all go on', async () => {
   const victim = await cluster.masterOf(`${QUEUE_PREFIX}:`);
   const tenant = await accountOn(cluster, engine, victim);
-  const ips = await ipsWithCeiling(tenant, { addresses: '192.0.2.128/27', perDay: 1_000_000 });
+  // Without limits: they go on. With hourly caps: the rest of the hour of the failover is used up.
+  const ips = await bringIps(tenant, { addresses: ['192.0.2.128/27'], status: 'active' });
+  await createPool(tenant, { name: 'mail', ips: ips.map(({ id }) => id) });
+  const [capped] = await bringIps(tenant, { addresses: ['203.0.113.3'], status: 'active' });
+  await setCeiling(tenant, capped!.id, { perHour: 1_000_000 });
+  const limiter = createLimiter(engine.scripts, tenant.account);
+  expect((await limiter.take({ ip: capped!.address })).allowed).toBe(true);
   await addToInventory(engine, { addresses: ['198.18.0.0/23'] });
   await startWarmline('worker', cluster.url, dataDir);
   const run = await startSenders(cluster.url, tenant.account.id, { senders: 4, request: takes(ips) });
@@ -144,6 +152,9 @@ test('a master is killed while four senders take from it and IPs are created: wh
   await run.stop();
   expect(cluster.nodes.indexOf(heir)).toBeGreaterThanOrEqual(3);
   expect(told.errors).toEqual([]);
+  const denied = await limiter.take({ ip: capped!.address });
+  expect(denied).toMatchObject({ allowed: false, because: { code: 'ceiling' } });
+  expect(denied.retryAfterMs).toBeLessThanOrEqual(HOUR_MS);
 
   // What was granted and is not in the records was answered before a replica had it.
   const records = await charged(tenant, ips);

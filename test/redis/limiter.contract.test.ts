@@ -13,6 +13,8 @@ import { transact } from '../../src/redis/transact.ts';
 import {
   type CounterState,
   charge,
+  type Fence,
+  heedFence,
   NEW_COUNTER,
   type Reading,
   read,
@@ -88,6 +90,7 @@ type Step =
   | { do: 'take' | 'peek'; count: number | 'room' | 'room+1'; partial: boolean }
   | { do: 'refund'; which: number; part: number }
   | { do: 'clock'; ms: number }
+  | { do: 'fence'; agoMs: number }
   | ({ do: 'publish' } & Publish);
 const count = fc.oneof(
   fc.integer({ min: 1, max: 20 }),
@@ -119,6 +122,17 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('fence' as const),
+      agoMs: fc.oneof(
+        fc.constant(0),
+        fc.integer({ min: 1, max: 2 * MINUTE_MS }),
+        fc.integer({ min: 1, max: 3 * HOUR_MS }),
+      ),
+    }),
+  },
+  {
     weight: 2,
     arbitrary: fc.tuple(fc.constant({ do: 'publish' as const }), publish).map(([a, b]) => ({ ...a, ...b })),
   },
@@ -133,10 +147,20 @@ class Twin {
   quota!: SendQuota;
   nowMs = T0;
   readonly receipts: Receipt[] = [];
+  fence: Fence | null = null;
   private readonly credited = new Set<string>();
   private readonly closed = new Set<Receipt>();
   /** The last 48 hours in which something was sent. */
   private filed: { fromMs: number; used: number }[] = [];
+
+  /** As every script reads the record; it stays as it was until something is written. */
+  known = () => heedFence(this.state, this.quota, this.fence);
+
+  /** Nothing that was granted before is credited any more. */
+  setFence(fence: Fence): void {
+    this.fence = fence;
+    for (const receipt of this.receipts) this.closed.add(receipt);
+  }
 
   publish(quota: SendQuota): void {
     if (!this.quota) {
@@ -144,7 +168,7 @@ class Twin {
       this.state = settle(NEW_COUNTER, quota, this.nowMs);
       return;
     }
-    let before = settle(this.state, this.quota, this.nowMs);
+    let before = settle(this.known(), this.quota, this.nowMs);
     this.close(before);
     const steppedBack = before.atMs > this.nowMs + HOUR_MS;
     if (steppedBack) {
@@ -179,10 +203,10 @@ class Twin {
     wanted: number,
     { partial, peek }: { partial: boolean; peek: boolean },
   ): Omit<TakeAnswer, 'granted'> & { count: number } {
-    const reading = read(this.state, this.quota, this.nowMs);
+    const reading = read(this.known(), this.quota, this.nowMs);
     const granted = reading.room >= wanted ? wanted : partial ? reading.room : 0;
     if (granted === 0) {
-      const at = roomAt(this.state, this.quota, this.nowMs, partial ? 1 : wanted);
+      const at = roomAt(this.known(), this.quota, this.nowMs, partial ? 1 : wanted);
       const binds =
         at === null && reading.binds !== 'status' && reading.binds !== 'hold' ? 'count' : reading.binds!;
       return {
@@ -209,7 +233,7 @@ class Twin {
   }
 
   refund(receipt: Receipt, count: number): number {
-    const back = refund(this.state, this.quota, this.nowMs, { ...receipt, count });
+    const back = refund(this.known(), this.quota, this.nowMs, { ...receipt, count });
     if (back.state.dayFromMs !== receipt.dayFromMs || this.credited.has(receipt.text)) return 0;
     if (this.closed.has(receipt)) return 0;
     this.credited.add(receipt.text);
@@ -269,7 +293,7 @@ async function walk(first: Publish, steps: readonly Step[]): Promise<void> {
 
   const publishBoth = async ({ sinceMs, lengthsMs, heldForMs, gate, current, next }: Publish) => {
     const running =
-      sinceMs === null && twin.quota ? settle(twin.state, twin.quota, twin.nowMs).dayFromMs : null;
+      sinceMs === null && twin.quota ? settle(twin.known(), twin.quota, twin.nowMs).dayFromMs : null;
     let edge = running !== null && running <= twin.nowMs ? running : twin.nowMs - Math.max(0, sinceMs ?? 0);
     const fromMs = edge;
     // The published window is the one that runs.
@@ -292,6 +316,15 @@ async function walk(first: Publish, steps: readonly Step[]): Promise<void> {
         twin.nowMs = Math.max(T0, twin.nowMs + one.ms);
         await setClock(twin.nowMs);
         break;
+      case 'fence': {
+        const fence = { firstSeq: (twin.fence?.firstSeq ?? 0) + 1e11, atMs: twin.nowMs - one.agoMs };
+        const packed = Buffer.alloc(16);
+        packed.writeDoubleLE(fence.firstSeq, 0);
+        packed.writeDoubleLE(fence.atMs, 8);
+        await fleet.redis.set(keys.fence, packed);
+        twin.setFence(fence);
+        break;
+      }
       case 'publish':
         await publishBoth(one);
         break;
@@ -304,7 +337,7 @@ async function walk(first: Publish, steps: readonly Step[]): Promise<void> {
         break;
       }
       default: {
-        const { room } = read(twin.state, twin.quota, twin.nowMs);
+        const { room } = read(twin.known(), twin.quota, twin.nowMs);
         const wanted =
           typeof one.count === 'number'
             ? one.count

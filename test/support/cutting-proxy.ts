@@ -8,10 +8,13 @@ export interface CuttingProxy {
   loseNextAnswer(): void;
   /** Cuts the connection instead of letting the next script call through. */
   loseNextCommand(): void;
+  /** Leads to another Redis from now on, as a name does after a failover; what is open breaks. */
+  leadTo(port: number): void;
   stop(): void;
 }
 
-export async function startCuttingProxy(port: number): Promise<CuttingProxy> {
+export async function startCuttingProxy(toPort: number): Promise<CuttingProxy> {
+  let port = toPort;
   let lose: 'nothing' | 'answer' | 'command' = 'nothing';
   const open = new Set<Socket>();
   const server = createServer((client) => {
@@ -50,6 +53,10 @@ export async function startCuttingProxy(port: number): Promise<CuttingProxy> {
     },
     loseNextCommand() {
       lose = 'command';
+    },
+    leadTo(otherPort) {
+      port = otherPort;
+      for (const socket of open) socket.destroy();
     },
     stop() {
       server.close();
