@@ -259,6 +259,7 @@ function usedUpGate(pool: LineOf<'pool'>['pool'], nowMs: number): Buffer | null 
   };
   const counter = packNew(
     packPublished(quota, { id: pool.id, address: '', hostname: null, bind: null, pools: [] }),
+    null,
   );
   counter.writeDoubleLE(fromMs, 8);
   counter.writeDoubleLE(perDay ?? 0, 16);
