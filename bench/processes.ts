@@ -2,7 +2,7 @@
 import { execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
-import { extname } from 'node:path';
+import { basename, extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Asked before anybody is pinned, since a pinned process sees one core only. */
@@ -31,13 +31,18 @@ export type Child = {
   stop(): Promise<void>;
 };
 
-export function startChild(name: string, core: Core | 'any'): Child {
-  const child = fork(fileURLToPath(new URL(`./children/${name}${CODE}`, import.meta.url)), {
+/** @param program the name of one in `children`, or where another one is */
+export function startChild(program: string | URL, core: Core | 'any'): Child {
+  const file = program instanceof URL ? program : new URL(`./children/${program}${CODE}`, import.meta.url);
+  const name = basename(file.pathname);
+  const compiles = CODE === '.ts' && !process.execArgv.includes('tsx');
+  const child = fork(fileURLToPath(file), {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     // As in `run.mjs`: whoever has one core has no use for parallel collectors. And as `npm start` and the compose file have it:
     // with 64 MB for what is young, much that lives as long as a request is gone before anybody looks after it.
     execArgv: [
       ...process.execArgv,
+      ...(compiles ? ['--import', 'tsx'] : []),
       ...(core === 'any' ? [] : ['--no-parallel-scavenge', '--max-semi-space-size=64']),
     ],
   });

@@ -1,0 +1,93 @@
+/** `warmline serve` as it is deployed, in a process of its own, and what it says about itself at `/metrics`. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+
+export const ADMIN_KEY = 'a-key-for-half-an-hour-of-load';
+
+export type EngineFigures = { rssBytes: number; heapBytes: number; loopP99Ms: number; cpuSeconds: number };
+
+export type RunningEngine = {
+  readonly pid: number;
+  readonly url: string;
+  figures(): Promise<EngineFigures>;
+  /** What it complained of, if it did. */
+  stderr(): string;
+  /** In order, as an operator does. @returns its exit code */
+  stop(): Promise<number | string>;
+  kill(): void;
+};
+
+const BUILT = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
+const SOURCE = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const STARTS_WITHIN_MS = 60_000;
+
+/** @param built what `npm run build` made, as users run it; else the sources, for a test */
+export async function startEngine(redisUrl: string, { built }: { built: boolean }): Promise<RunningEngine> {
+  if (built && !existsSync(BUILT)) throw new Error('there is no build; run `npm run build` first');
+  const dataDir = await mkdtemp(join(tmpdir(), 'warmline-load-'));
+  const program = built ? ['--max-semi-space-size=64', BUILT] : ['--import', 'tsx', SOURCE];
+  const child = spawn(process.execPath, [...program, 'serve'], {
+    env: {
+      ...process.env,
+      ...{ REDIS_URL: redisUrl, PORT: '0', WARMLINE_DATA_DIR: dataDir, WARMLINE_API_KEY: ADMIN_KEY },
+      ...{ WARMLINE_COOLDOWN: 'PT1M', WARMLINE_RATE_LIMIT: '0', LOG_LEVEL: 'info' },
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  // Also when whoever started it is ended in the middle.
+  const kill = () => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  const ended = once(child, 'exit').then(([code, signal]) => {
+    process.off('exit', kill);
+    rmSync(dataDir, { recursive: true, force: true });
+    return (code ?? signal) as number | string;
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    stderr = (stderr + text).slice(-4_000);
+  });
+  const late = setTimeout(() => child.kill('SIGKILL'), STARTS_WITHIN_MS);
+  const url = await whereItAnswers(child.stdout);
+  clearTimeout(late);
+  if (!url) throw new Error(`it did not start (${await ended}): ${stderr}`);
+  return {
+    pid: child.pid!,
+    url,
+    stderr: () => stderr,
+    async figures() {
+      const answer = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
+      const text = await answer.text();
+      if (!answer.ok) throw new Error(`GET /metrics answers ${answer.status}`);
+      const read = (name: string) => Number(new RegExp(`^${name} (\\S+)`, 'm').exec(text)?.[1] ?? Number.NaN);
+      return {
+        rssBytes: read('process_resident_memory_bytes'),
+        heapBytes: read('nodejs_heap_size_used_bytes'),
+        loopP99Ms: read('nodejs_eventloop_lag_p99_seconds') * 1000,
+        cpuSeconds: read('process_cpu_seconds_total'),
+      };
+    },
+    async stop() {
+      child.kill('SIGTERM');
+      return ended;
+    },
+    kill,
+  };
+}
+
+/** Its log tells; what follows is read by nobody. */
+async function whereItAnswers(stdout: Readable): Promise<string | null> {
+  let url: string | null = null;
+  for await (const line of createInterface(stdout)) {
+    url = /Warmline answers at (http:\/\/[^;"]+);/.exec(line)?.[1] ?? null;
+    if (url) break;
+  }
+  stdout.resume();
+  return url;
+}
