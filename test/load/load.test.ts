@@ -10,12 +10,12 @@ import { runLoad } from './run.ts';
 test('mixed traffic from several processes: the books balance, nothing is over, and every key has its pattern', async () => {
   const run = await runLoad({
     forMs: 4_000,
-    leastRounds: 25,
+    leastRounds: 30,
     sampleEveryMs: 1_000,
-    ipCount: 40,
+    ipCount: 24,
     accountCount: 2,
     senderCount: 2,
-    pace: { sender: 5, client: 4 },
+    pace: { sender: 10, client: 8 },
     livesPerSecond: 2,
     built: false,
   });
@@ -32,4 +32,4 @@ test('mixed traffic from several processes: the books balance, nothing is over, 
   expect(judgment.judged).toBe(false);
   expect(asTables(run, judgment)).toContain('Nothing over.');
   expect(chartOf(run.samples)).toMatch(/^<svg /);
-}, 120_000);
+}, 300_000);
