@@ -1,9 +1,12 @@
 /** `warmline quota`: what an IP or a pool may send at this moment. Looking takes nothing. */
 import type { Command } from 'commander';
+import type { DemandAnswer } from '../wire/demand.ts';
 import type { IpQuota, PoolQuota } from '../wire/quota.ts';
 import { type ApiOptions, createClient, withApi } from './client.ts';
+import { sentenceOf } from './demand.ts';
 import { namesIp, pathOf } from './named.ts';
 import { asTable, coloured, lasting, limit, plain, say, sayJson, status, time } from './table.ts';
+import { WHY } from './why.ts';
 
 export function register(command: Command): void {
   withApi(command)
@@ -17,21 +20,16 @@ Examples:
   $ warmline quota 203.0.113.7 --json | jq .remaining`,
     )
     .action(async (named: string, options: ApiOptions) => {
-      const look = await createClient(options).get<IpQuota | PoolQuota>(`${pathOf(named)}/quota`);
+      const client = createClient(options);
+      const look = await client.get<IpQuota | PoolQuota>(`${pathOf(named)}/quota`);
       if (options.json) return sayJson(look);
-      say(namesIp(named) ? ofIp(look as IpQuota) : ofPool(look as PoolQuota));
+      const isIp = namesIp(named);
+      const query = new URLSearchParams({ [isIp ? 'ip' : 'pool']: named });
+      const demand = await client.get<DemandAnswer>(`/v1/quota/demand?${query}`);
+      say(isIp ? ofIp(look as IpQuota) : ofPool(look as PoolQuota));
+      say(`\n${sentenceOf(demand, isIp ? (look as IpQuota).ip : 'it')} in this hour and the last`);
     });
 }
-
-const WHY: Record<string, string> = {
-  status: 'its status gives no mail',
-  hold: 'it is held',
-  unpublished: 'nothing is published for it yet',
-  day: 'the day is used up',
-  hour: 'the hour is used up',
-  burst: 'the bucket is empty',
-  ceiling: 'the ceiling is reached',
-};
 
 function verdict(allowed: boolean, because: string | null, retryAfterMs: number | null): string {
   if (allowed) return coloured('green', 'may send now');

@@ -1,10 +1,18 @@
 /** The API of Warmline from TypeScript and JavaScript: `const client = new Warmline({ apiKey })`. */
-import { Api, type CallOptions, type WarmlineOptions } from './api.ts';
+import { Api, type CallOptions, type ChangeOptions, type WarmlineOptions } from './api.ts';
 import { DedicatedIps } from './dedicated-ips.ts';
 import { Accounts, Inventory, Keys, TestClock } from './operator.ts';
 import { Listing } from './pages.ts';
 import { Quota } from './quota.ts';
-import type { Change, ChangesParams, Forecast, ForecastParams } from './types.ts';
+import type {
+  AccountHold,
+  AccountHoldChange,
+  Change,
+  ChangesParams,
+  Forecast,
+  ForecastParams,
+  HoldParams,
+} from './types.ts';
 import { Webhooks } from './webhooks.ts';
 
 export class Warmline {
@@ -32,6 +40,24 @@ export class Warmline {
   /** When a campaign is done: on which days and over which IPs it leaves, and what would change that. Nothing changes by asking. */
   forecast(params: ForecastParams, options?: CallOptions): Promise<Forecast> {
     return this.#api.request({ method: 'POST', path: '/v1/forecast', body: params, asks: true }, options);
+  }
+
+  /**
+   * Stops the whole account: every IP, also those that come to it later, until `resume`. The same again changes only what a
+   * failure left out.
+   */
+  async hold(params: HoldParams = {}, options?: ChangeOptions): Promise<AccountHoldChange> {
+    return this.#api.request({ method: 'POST', path: '/v1/hold', body: params, keyed: true }, options);
+  }
+
+  /** Lifts that stop. What is held for itself or with its pool stays held. */
+  async resume(options?: CallOptions): Promise<AccountHoldChange> {
+    return this.#api.request({ method: 'DELETE', path: '/v1/hold' }, options);
+  }
+
+  /** What stops the whole account, if something does. */
+  async getHold(options?: CallOptions): Promise<AccountHold> {
+    return this.#api.request({ method: 'GET', path: '/v1/hold' }, options);
   }
 
   /**

@@ -1,6 +1,15 @@
 /** `client.quota`: asked before each message. */
 import type { Api, CallOptions } from './api.ts';
-import type { Explanation, Refund, TakeAnswer, TakeAnswers, TakeManyParams, TakeParams } from './types.ts';
+import type {
+  Demand,
+  DemandParams,
+  Explanation,
+  Refund,
+  TakeAnswer,
+  TakeAnswers,
+  TakeManyParams,
+  TakeParams,
+} from './types.ts';
 
 export class Quota {
   readonly #api: Api;
@@ -36,6 +45,14 @@ export class Quota {
       { method: 'POST', path: '/v1/quota/explain', body: params, asks: true },
       options,
     );
+  }
+
+  /**
+   * What was wanted, granted and held, by the hour: of the account, or of what named one IP or one pool. Other processes tell
+   * every ten seconds what they were asked.
+   */
+  demand(params: DemandParams = {}, options?: CallOptions): Promise<Demand> {
+    return this.#api.request({ method: 'GET', path: '/v1/quota/demand', query: { ...params } }, options);
   }
 
   /**

@@ -121,6 +121,16 @@ export type StartWarmupParams = {
   startDay?: number;
 };
 
+export type AccountHold = {
+  /** What stops the whole account; `null` is nothing. */
+  hold: Hold | null;
+};
+
+export type AccountHoldChange = AccountHold & {
+  /** IPs that were changed by it. */
+  changed: number;
+};
+
 export type HoldParams = {
   /** Stop mail; true unless said. */
   sending?: boolean;
@@ -270,6 +280,31 @@ export type PoolQuota = {
 };
 
 /** Why a take is answered as it is. */
+export type DemandParams = {
+  /** One IP, by address or id. */
+  ip?: string;
+  /** A pool, by id or name; neither is the whole account. */
+  pool?: string;
+  /** 1 to 48, the running hour among them. @default 2 */
+  hours?: number;
+};
+
+/** Sends that were asked for, and of these granted and held; who asks again for what was held wants it again. */
+export type DemandSums = {
+  wanted: number;
+  granted: number;
+  held: number;
+  /** By reason: `day`, `hour`, `burst`, `ceiling`, `count`, `hold`, `status`, `unpublished`, `unreachable`. */
+  heldBy: Record<string, number>;
+};
+
+export type Demand = DemandSums & {
+  ipId: string | null;
+  poolId: string | null;
+  /** The oldest first; the last one runs. */
+  hours: (DemandSums & { from: string })[];
+};
+
 export type Explanation = {
   at: string;
   /** For people. */

@@ -7,6 +7,7 @@ import { directoryKeys, inventoryKeys } from '../redis/keys.ts';
 import { addressOfSortable } from '../warmup/address.ts';
 import { type Fence, settle, windowAt } from '../warmup/counter.ts';
 import { pageOfAccounts } from './accounts.ts';
+import { type Demand, sumOfDemand, totalDemandOf } from './demand.ts';
 import { type Engine, nowOf, type Tenant, tenantOf } from './engine.ts';
 
 /** Accounts with a name of their own; all others are summed up under `OTHERS`. */
@@ -34,6 +35,8 @@ export type AccountCensus = {
   name: string;
   ips: Record<Counted, number>;
   quota: Record<'warming' | 'active', QuotaSums>;
+  /** What senders wanted since the account has been. */
+  demand: Demand;
 };
 
 export type Census = {
@@ -53,6 +56,7 @@ const nobody = (name: string): AccountCensus => ({
   name,
   ips: { provisioning: 0, warming: 0, active: 0, cooldown: 0 },
   quota: { warming: noSums(), active: noSums() },
+  demand: sumOfDemand([]),
 });
 
 export async function takeCensus(engine: Engine): Promise<Census> {
@@ -73,10 +77,11 @@ export async function takeCensus(engine: Engine): Promise<Census> {
       some.map((account) => countIps(tenantOf(engine, account, 'engine'), nowMs)),
     );
     for (const [index, account] of some.entries()) {
-      const { ips, dueMs } = counts[index]!;
+      const { ips, dueMs, demand } = counts[index]!;
       if (dueMs !== null) lagMs = Math.max(lagMs, nowMs - dueMs);
       const census = at + index < MOST_NAMED_ACCOUNTS ? nobody(account.name) : others;
       if (census !== others) named.push(census);
+      census.demand = sumOfDemand([census.demand, demand]);
       for (const status of Object.keys(ips) as Counted[]) census.ips[status] += ips[status];
       if (ips.warming + ips.active > 0 && left.records > 0)
         await sumQuotas(tenantOf(engine, account, 'engine'), census, left, nowMs);
@@ -93,16 +98,18 @@ export async function takeCensus(engine: Engine): Promise<Census> {
 }
 
 async function countIps(
-  { engine, keys }: Tenant,
+  tenant: Tenant,
   nowMs: number,
-): Promise<{ ips: Record<Counted, number>; dueMs: number | null }> {
+): Promise<{ ips: Record<Counted, number>; dueMs: number | null; demand: Demand }> {
+  const { engine, keys } = tenant;
   const { redis } = engine.scripts;
-  const [held, onAccount, provisioning, warming, [, due]] = await Promise.all([
+  const [held, onAccount, provisioning, warming, [, due], demand] = await Promise.all([
     redis.zcard(keys.ips),
     redis.zcard(keys.byAddress),
     redis.zcard(keys.provisioning),
     redis.zcard(keys.warming),
     redis.zrangebyscore(keys.due, '-inf', nowMs, 'WITHSCORES', 'LIMIT', 0, 1),
+    totalDemandOf(tenant),
   ]);
   // Read one after the other, so that of an IP that moves in between a difference may be short by one.
   const atLeastNone = (count: number) => Math.max(0, count);
@@ -114,6 +121,7 @@ async function countIps(
       cooldown: atLeastNone(held - onAccount),
     },
     dueMs: due === undefined ? null : Number(due),
+    demand,
   };
 }
 

@@ -128,24 +128,28 @@ export function addMark(item: Item, { check, run }: Pick<Item, 'check' | 'run'>)
   item.run.push(...run);
 }
 
+/** A decision with what is written beside the record, and what it depends on beside it. */
+type WithMore = Decision & { plan?: Plan; run?: Item['run']; check?: Item['check'] };
+
 /**
  * Changes one IP. A decision without an effect writes nothing.
- * @param decide pure; sees the record and engine time
+ * @param decide sees the record and engine time, and is asked anew whenever somebody else was faster
  */
 export async function changeIp(
   tenant: Tenant,
   ipId: string,
-  decide: (ip: DedicatedIp, nowMs: number) => Decision & { plan?: Plan; run?: (string | number)[][] },
+  decide: (ip: DedicatedIp, nowMs: number) => WithMore | Promise<WithMore>,
 ): Promise<DedicatedIp> {
   const step = tenant.once?.step(`ip:${ipId}`);
   return retryWhenContended(async () => {
     if (await step?.done()) return loadIp(tenant, ipId);
     const [before, nowMs] = await Promise.all([loadIp(tenant, ipId), nowIn(tenant)]);
-    const decision = decide(before, nowMs);
+    const decision = await decide(before, nowMs);
     if (decision.ip === before) return before;
     const plan = decision.plan ?? (await planOf(tenant, decision.ip));
     const item = itemFor(tenant, before, decision, plan, nowMs);
     item.run.push(...(decision.run ?? []));
+    item.check.push(...(decision.check ?? []));
     if (step) addMark(item, step.mark());
     const [applied] = await transact(tenant.engine.scripts, tenant.account, [item], { whole: true });
     return applied ? { ...decision.ip, rev: before.rev + 1, updatedAtMs: nowMs } : null;

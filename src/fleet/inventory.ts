@@ -7,9 +7,10 @@ import { z } from 'zod';
 import { inventoryKeys as keys } from '../redis/keys.ts';
 import { transact } from '../redis/transact.ts';
 import { canonicalAddress, expandAddresses } from '../warmup/address.ts';
-import { create, joinPool, type NewIp } from '../warmup/decide.ts';
+import { create, joinPool, type NewIp, stopWithAccount } from '../warmup/decide.ts';
 import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { conflict, invalid, WarmlineError } from '../warmup/errors.ts';
+import { readStop, stillUnder } from './account-hold.ts';
 import { loadIp, retryWhenContended } from './change.ts';
 import { type Engine, nowIn, type Tenant, tenantOf } from './engine.ts';
 import { MOST_IPS_PER_POOL, Pool } from './pool.ts';
@@ -241,9 +242,10 @@ async function createInAccount(
     // Its id comes from this very request: an earlier attempt made it, and all that belong to it in the same script.
     if (engine.repeats && (await engine.scripts.redis.exists(own.ip(journal.ips[0]!.ipId))) === 1)
       return true;
-    const [nowMs, defaultPool] = await Promise.all([
+    const [nowMs, defaultPool, stop] = await Promise.all([
       nowIn(tenant),
       engine.scripts.redis.get(own.defaultPool),
+      readStop(tenant),
     ]);
     const pool = defaultPool ? await loadDefaultPool(tenant, defaultPool) : null;
     let room = pool?.room ?? 0;
@@ -268,8 +270,12 @@ async function createInAccount(
         const joined = joinPool(decision.ip, pool.record, 'it is the default pool', nowMs, journal.by);
         decision = { ip: joined.ip, changes: [...decision.changes, ...joined.changes] };
       }
+      const stopped = stopWithAccount(decision.ip, stop.hold, nowMs);
+      decision = { ip: stopped.ip, changes: [...decision.changes, ...stopped.changes] };
       return { ...itemFor(tenant, null, decision, null, nowMs, place), allocation: allocationId };
     });
+    // A stop that is placed meanwhile holds them too.
+    items[0]!.check.push(stillUnder(tenant, stop));
     // The pool's record is written with a new revision, so that two who fill its last place meet.
     if (pool) {
       const { id, rev } = pool.record;

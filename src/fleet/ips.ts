@@ -6,6 +6,7 @@ import type { Ceiling, DedicatedIp } from '../warmup/dedicated-ip.ts';
 import { invalid } from '../warmup/errors.ts';
 import { keptChange } from '../warmup/history.ts';
 import { buildPlan, DEFAULT_PLAN } from '../warmup/plan.ts';
+import { readStop, stillUnder } from './account-hold.ts';
 import { changeIp, findIpId, keepPlan, loadIp, loadIps, v3Plan } from './change.ts';
 import type { Tenant } from './engine.ts';
 import { checkHostname } from './inventory.ts';
@@ -62,9 +63,17 @@ export async function releaseIp(tenant: Tenant, ip: string): Promise<DedicatedIp
 }
 
 export async function restoreIp(tenant: Tenant, ip: string): Promise<DedicatedIp> {
-  return changeIp(tenant, await findIpId(tenant, ip), (before, nowMs) =>
-    decide.restore(before, nowMs, tenant.by),
-  );
+  return changeIp(tenant, await findIpId(tenant, ip), async (before, nowMs) => {
+    // Its release took it from under a stop of the account; it comes back under the one that is in force now.
+    const stop = await readStop(tenant);
+    const back = decide.restore(before, nowMs, tenant.by);
+    const held = decide.stopWithAccount(back.ip, stop.hold, nowMs);
+    return {
+      ip: held.ip,
+      changes: [...back.changes, ...held.changes],
+      check: [stillUnder(tenant, stop)],
+    };
+  });
 }
 
 export type HoldRequest = { sending: boolean; advance: boolean; because: string; untilMs: number | null };

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { unpackHot } from '../redis/hot-record.ts';
 import { type AccountRef, webhookKeys } from '../redis/keys.ts';
 import { windowAt } from '../warmup/counter.ts';
+import { ACCOUNT_SCOPE } from '../warmup/dedicated-ip.ts';
 import { instant } from '../wire/parse.ts';
 import { keptChangeOf } from '../wire/v1.ts';
 import type { EventType, WebhookEvent } from '../wire/webhooks.ts';
@@ -120,10 +121,13 @@ function eventOf(account: AccountRef, change: KeptChange): WebhookEvent | null {
   return { id: idOf(account.id, id), type, at, accountId: account.id, data: { ...whose, ...rest } };
 }
 
-function typeOf({ what, ipId }: KeptChange): EventType | null {
+function typeOf(change: KeptChange): EventType | null {
+  const { what, ipId } = change;
   if (what === 'status' && ipId) return 'ip.status_changed';
-  if (what === 'hold') return ipId ? 'ip.hold_changed' : 'pool.hold_changed';
-  return null;
+  if (what !== 'hold') return null;
+  // Of a stop of the account each IP tells.
+  if (!ipId && poolOf(change) === ACCOUNT_SCOPE) return null;
+  return ipId ? 'ip.hold_changed' : 'pool.hold_changed';
 }
 
 /** The hold says whose it is. */

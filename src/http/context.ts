@@ -1,18 +1,16 @@
 /** What every room of the API is handed: the engine, and the request in its words. */
 import type { FastifyRequest } from 'fastify';
 import { type Engine, type Tenant, tenantOf } from '../fleet/engine.ts';
+import { createDemand, type Demand } from '../redis/demand.ts';
 import type { AccountRef } from '../redis/keys.ts';
 import { createLimiter, type Limiter } from '../redis/limiter.ts';
 import type { DedicatedIp } from '../warmup/dedicated-ip.ts';
 import type { Counted } from '../wire/v1.ts';
 import { actorOf, type Caller } from './auth.ts';
-import { createDemand, type Demand } from './demand.ts';
 import { createReceipts, type Receipts } from './receipts.ts';
 
 export type Context = {
   readonly engine: Engine;
-  /** What the takes that came here wanted, for people who look. */
-  readonly demand: Demand;
   /** Signs the receipts of an account, and knows its own again. */
   receiptsOf(accountId: string): Receipts;
   /** The account of the key. @throws when the route forgot to ask for a key */
@@ -21,6 +19,10 @@ export type Context = {
   /** Another account, on which the caller acts as the operator. */
   tenantFor(request: FastifyRequest, account: AccountRef): Tenant;
   limiterOf(account: AccountRef): Limiter;
+  /** Hands in what takes over HTTP wanted, so that whoever looks here sees what this process did a moment ago. */
+  tellDemand(account: AccountRef): Promise<void>;
+  /** The same of all accounts, before the process ends. */
+  tellAllDemand(): Promise<void>;
   /** What was counted for this very IP: once it is released, its address may be counted for another one. */
   countedFor(tenant: Tenant, ip: DedicatedIp): Promise<Counted>;
 };
@@ -29,7 +31,7 @@ export type Context = {
 const MOST_LIMITERS = 1_000;
 
 export function createContext(engine: Engine, receiptSecret: string): Context {
-  const limiters = new Map<string, Limiter>();
+  const limiters = new Map<string, { limiter: Limiter; demand: Demand }>();
 
   function callerOf(request: FastifyRequest): Caller {
     if (!request.caller)
@@ -43,23 +45,28 @@ export function createContext(engine: Engine, receiptSecret: string): Context {
   }
 
   function limiterOf(account: AccountRef): Limiter {
-    let limiter = limiters.get(account.id);
-    if (!limiter) {
+    let known = limiters.get(account.id);
+    if (!known) {
+      // What those that are forgotten have not handed in yet they hand in all the same.
       if (limiters.size >= MOST_LIMITERS) limiters.clear();
-      limiter = createLimiter(engine.scripts, account);
-      limiters.set(account.id, limiter);
+      const demand = createDemand(engine.scripts, account);
+      known = { limiter: createLimiter(engine.scripts, account, { demand }), demand };
+      limiters.set(account.id, known);
     }
-    return limiter;
+    return known.limiter;
   }
 
   return {
     engine,
-    demand: createDemand(),
     receiptsOf: createReceipts(receiptSecret),
     callerOf,
     tenantOf: (request) => tenantFor(request, callerOf(request).account),
     tenantFor,
     limiterOf,
+    tellDemand: async ({ id }) => limiters.get(id)?.demand.handIn(),
+    async tellAllDemand() {
+      await Promise.all([...limiters.values()].map(({ demand }) => demand.handIn()));
+    },
     async countedFor({ account }, ip) {
       const counted = await limiterOf(account).look(ip.address, ip.id);
       return { ...counted, counter: counted.counter?.texts.id === ip.id ? counted.counter : null };

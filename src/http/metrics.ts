@@ -220,6 +220,44 @@ function addFleet(registry: Registry, engine: Engine): void {
     'sent',
     'Sends counted in the running day and hour of all IPs, with a limit or without.',
   );
+  const counter = <Name extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly Name[],
+    fill: (counter: Counter<Name>, census: Census) => void,
+  ) =>
+    new Counter<Name>({
+      name,
+      help,
+      labelNames: [...labelNames],
+      registers,
+      async collect() {
+        const census = await look();
+        this.reset();
+        if (census) fill(this, census);
+      },
+    });
+  counter(
+    'warmline_demand_wanted_sends_total',
+    'Sends that senders asked for, over HTTP and over Redis, as they told Redis.',
+    ['account'],
+    (to, { byAccount }) => {
+      for (const { name: account, demand } of byAccount) to.inc({ account }, demand.wanted);
+    },
+  );
+  counter('warmline_demand_granted_sends_total', 'Of these granted.', ['account'], (to, { byAccount }) => {
+    for (const { name: account, demand } of byAccount) to.inc({ account }, demand.granted);
+  });
+  counter(
+    'warmline_demand_held_sends_total',
+    'Of these denied, by reason.',
+    ['account', 'because'],
+    (to, { byAccount }) => {
+      for (const { name: account, demand } of byAccount) {
+        for (const [because, sends] of demand.heldBy) to.inc({ account, because }, sends);
+      }
+    },
+  );
   gauge(
     'warmline_quota_ips',
     'IPs that these sums are from; fewer than there are in a large fleet.',

@@ -65,7 +65,7 @@ const PEEK_POOL: RouteDocs = {
 /** Asked before every send, so they are registered where no more is done for a request than must be. */
 export function registerTakes(
   app: FastifyInstance,
-  { engine, demand, receiptsOf, callerOf, limiterOf }: Context,
+  { engine, receiptsOf, callerOf, limiterOf }: Context,
   log: Logger,
   counts: TakeCounts,
 ): void {
@@ -97,7 +97,6 @@ export function registerTakes(
         return limiter.take(asked).then(
           (answer) => {
             counted.add(answer);
-            demand.note(account.id, asked, answer);
             return onTheWire(signed(answer, sign));
           },
           (error: Error) => {
@@ -107,9 +106,8 @@ export function registerTakes(
         );
       }
       return takeAll(limiter, asked, counted).then((answers) => ({
-        answers: answers.map((answer, index) => {
+        answers: answers.map((answer) => {
           if (answer instanceof Error) return refusalOf(answer, request);
-          demand.note(account.id, asked[index]!, answer);
           return onTheWire(signed(answer, sign));
         }),
       }));

@@ -20,6 +20,7 @@ import { registerChanges } from './changes.ts';
 import { closeInTime, LEAVING, lastAnswers } from './closing.ts';
 import { createContext } from './context.ts';
 import { registerDashboard } from './dashboard/register.ts';
+import { registerDemand } from './demand.ts';
 import { registerDocs } from './docs.ts';
 import {
   answerErrors,
@@ -115,6 +116,7 @@ export async function createApi({
   app.server.on('checkExpectation', refuseExpectation);
 
   const context = createContext(engine, await receiptSecret(engine));
+  app.addHook('onClose', () => context.tellAllDemand());
   // Before the routes are listed and the door is made: its pages are no part of the API, and people sign in.
   await app.register(async (pages) => {
     logAnswers(pages, log);
@@ -158,6 +160,7 @@ export async function createApi({
     registerMetrics(rooms, engine, registry);
     registerQuotas(rooms, context);
     registerExplain(rooms, context);
+    registerDemand(rooms, context);
     registerForecast(rooms, context);
     registerTestClock(rooms, context);
     registerInventory(rooms, context);

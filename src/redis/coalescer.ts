@@ -4,6 +4,7 @@
  * company: a call leaves at the end of the turn. Each caller is answered as if it had come alone, in the order in which they came.
  */
 import { answerOf, grantOf, ReplyReader, readAnswer, type TakeAnswer, type Verdict } from './answer.ts';
+import { type Demand, Tally } from './demand.ts';
 import type { AccountKeys } from './keys.ts';
 import type { Scripts } from './scripts.ts';
 
@@ -28,6 +29,8 @@ type Waiter<Request> = {
 /** Takes that one entry of a call can carry: from an IP, or of one size from a pool. */
 type Line<Request> = {
   waiters: Waiter<Request>[];
+  /** What is wanted of it, for people. */
+  readonly tally: Tally;
   /** Of an IP: its hot record, and the call that last named it. An address and an id may mean the same record. */
   readonly hot?: { readonly key: string; inCall: number };
   /** Of an IP that was named by its id. */
@@ -61,6 +64,8 @@ export type Coalescer<Request> = {
 type Options<Request> = {
   /** What to do about an IP for which nothing is published, or about a pool that does not exist. */
   unknown: (request: Request) => TakeAnswer | Promise<TakeAnswer>;
+  /** Counts what is wanted and granted, a few additions for each line of a call. */
+  demand: Pick<Demand, 'note' | 'noteAnswer'>;
   recover: Recover<Request>;
   /** `false`: each take is a call of its own. */
   coalesce: boolean;
@@ -72,7 +77,7 @@ const MOST_REMEMBERED = 100_000;
 export function createCoalescer<Request extends { partial?: boolean | undefined }>(
   scripts: Scripts,
   keys: AccountKeys,
-  { unknown, recover, coalesce }: Options<Request>,
+  { unknown, demand, recover, coalesce }: Options<Request>,
 ): Coalescer<Request> {
   const byAddress = new Map<string, Line<Request>>();
   const byId = new Map<string, Line<Request>>();
@@ -86,11 +91,11 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
     if (byAddress.size >= MOST_REMEMBERED || byId.size >= MOST_REMEMBERED) forgetIps();
     let plain = byAddress.get(address);
     if (!plain) {
-      plain = { waiters: [], hot: { key: keys.hot(address), inCall: 0 } };
+      plain = { waiters: [], tally: new Tally(`ip ${address}`), hot: { key: keys.hot(address), inCall: 0 } };
       byAddress.set(address, plain);
     }
     if (id === undefined) return plain;
-    const named = { waiters: [], hot: plain.hot!, id };
+    const named = { waiters: [], tally: plain.tally, hot: plain.hot!, id };
     byId.set(id, named);
     return named;
   }
@@ -100,7 +105,7 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
     let line = byPool.get(key);
     if (!line) {
       if (byPool.size >= MOST_REMEMBERED) forgetPools();
-      line = { waiters: [], pool: { name, family, count } };
+      line = { waiters: [], tally: new Tally(`pool ${name}`), pool: { name, family, count } };
       byPool.set(key, line);
     }
     return line;
@@ -188,8 +193,13 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
     reply.then(
       (packed) => {
         then();
-        if (packed === null) settle(waiter, () => unknown(request));
-        else waiter.resolve(readAnswer(packed, count));
+        if (packed === null) {
+          settle(waiter, () => unknown(request));
+          return;
+        }
+        const answer = readAnswer(packed, count);
+        demand.noteAnswer(line.tally, count, answer);
+        waiter.resolve(answer);
       },
       (error) => {
         then();
@@ -224,7 +234,8 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
       .then((packed) => {
         const reader = new ReplyReader(packed!);
         const lengths = ipLines.map(() => reader.integer());
-        for (const [at, index] of ipLines.entries()) divideIp(reader, lengths[at]!, waiters[index]!);
+        for (const [at, index] of ipLines.entries())
+          divideIp(reader, lengths[at]!, lines[index]!, waiters[index]!);
         for (const index of poolLines) dividePool(reader, lines[index]!, waiters[index]!);
         landed();
       })
@@ -234,14 +245,25 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
       });
   }
 
-  function divideIp(reader: ReplyReader, length: number, waiters: Waiter<Request>[]): void {
+  function divideIp(
+    reader: ReplyReader,
+    length: number,
+    { tally }: Line<Request>,
+    waiters: Waiter<Request>[],
+  ): void {
     if (length > 0) {
-      divideWhole(reader.record(length, sumOf(waiters)), waiters);
+      const sends = sumOf(waiters);
+      demand.note(tally, waiters.length, sends, sends, null);
+      divideWhole(reader.record(length, sends), waiters);
     } else if (reader.peek() === -1) {
       reader.double();
       for (const waiter of waiters) settle(waiter, () => unknown(waiter.request));
     } else {
-      for (const run of eachRun(waiters)) divideRun(reader.verdict(), run);
+      for (const run of eachRun(waiters)) {
+        const verdict = reader.verdict();
+        noteVerdict(tally, run.length, run.length * run[0]!.count, verdict);
+        divideRun(verdict, run);
+      }
     }
   }
 
@@ -257,6 +279,7 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
       const length = reader.double();
       const sends = takes * line.pool!.count;
       const verdict = length > 0 ? reader.record(length, sends) : reader.answer(sends);
+      noteVerdict(line.tally, takes, sends, verdict);
       const some = waiters.slice(next, next + takes);
       if (verdict.granted > 0 && line.pool!.count === 1) divideWhole(verdict, some);
       else for (const waiter of some) waiter.resolve(answerOf(verdict));
@@ -267,6 +290,11 @@ export function createCoalescer<Request extends { partial?: boolean | undefined 
     if (left.length === 0) return;
     if (line.waiters.length === 0) queue.push(line);
     line.waiters.unshift(...left);
+  }
+
+  function noteVerdict(tally: Tally, takes: number, wanted: number, verdict: Verdict): void {
+    const { granted, because, parts } = verdict;
+    demand.note(tally, takes, wanted, granted, because, parts[0]?.ip.ipId ?? '');
   }
 
   return {

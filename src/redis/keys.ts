@@ -18,6 +18,8 @@ export function accountKeys(account: AccountRef) {
     prefix,
     /** String, JSON: the account's record. */
     account: `${prefix}account`,
+    /** String, JSON `{"rev":...}`: what stops the whole account, or `null`; no key: it never was stopped. */
+    accountHold: `${prefix}account-hold`,
     /** String, JSON `{"rev":...}`: the record of an IP, the truth about everything that is decided. */
     ip: (ipId: string) => `${prefix}ip:${ipId}`,
     /** String of packed numbers: the hot record that takes are charged to (layout in `lua/counter.lua`). */
@@ -36,6 +38,14 @@ export function accountKeys(account: AccountRef) {
     returned: (ipId: string) => `${prefix}returned:${ipId}`,
     /** Hash: holder of a lease -> what it drew in the hour (layout in `lua/lease.lua`); of an address or a scope. */
     leases: (target: string) => `${prefix}leases:${target}`,
+    /** Hash: `all`, the id of an IP or a pool, or `any` -> what was wanted of it in an hour, by engine time (`lua/demand.lua`). */
+    demand: (hourMs: number) => `${prefix}demand:${hourMs}`,
+    /** Hash: `<reason> <target>` -> what was denied in that hour, and when last; at most 200. */
+    denied: (hourMs: number) => `${prefix}denied:${hourMs}`,
+    /** Sorted set: the hours of which there are such hashes, at most 50 and those that a clock set back left ahead. */
+    demandHours: `${prefix}demand-hours`,
+    /** Hash that only grows: sends `wanted`, `granted`, and `held:<reason>`, for good. */
+    demandTotal: `${prefix}demand-total`,
     /** List, newest first: where earlier builds kept the changes of an IP. Now its record has them; read, and deleted. */
     history: (ipId: string) => `${prefix}history:${ipId}`,
     /** Sorted sets of addresses, for the choice within a scope (`all`, a pool) and family: those with room, and all by their next instant (`lua/routing.lua`). */

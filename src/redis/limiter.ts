@@ -13,6 +13,7 @@ import {
   type Verdict,
 } from './answer.ts';
 import { createCoalescer, type Recover } from './coalescer.ts';
+import { type Demand, type Named, NO_DEMAND } from './demand.ts';
 import { unpackFence, unpackHot, unpackSent } from './hot-record.ts';
 import { type AccountRef, accountKeys } from './keys.ts';
 import { parseReceipt } from './receipt.ts';
@@ -61,6 +62,8 @@ export type LimiterOptions = {
   coalesce?: boolean;
   /** What is answered to a take that could not be made; throws what it is rejected with. */
   recover?: Recover<TakeRequest>;
+  /** Where what is wanted is summed up. @default nowhere */
+  demand?: Pick<Demand, 'note' | 'noteAnswer' | 'tallyOf'>;
 };
 
 const rethrow: Recover<TakeRequest> = (_, error) => {
@@ -70,12 +73,30 @@ const rethrow: Recover<TakeRequest> = (_, error) => {
 export function createLimiter(
   scripts: Scripts,
   account: AccountRef,
-  { coalesce = true, recover = rethrow }: LimiterOptions = {},
+  { coalesce = true, recover: recoverAsTold = rethrow, demand = NO_DEMAND }: LimiterOptions = {},
 ) {
   const keys = accountKeys(account);
   /** An id is never reused and never changes its address, so this needs no expiry; it is bounded all the same. */
   const addressOfId = new Map<string, string>();
-  const coalescer = createCoalescer<TakeRequest>(scripts, keys, { unknown, recover, coalesce });
+  const coalescer = createCoalescer<TakeRequest>(scripts, keys, {
+    unknown: async (request) => noted(request, await unknown(request)),
+    recover,
+    demand,
+    coalesce,
+  });
+
+  /** What became of a take that no call answered is wanted all the same. */
+  async function recover(request: TakeRequest, error: unknown): Promise<TakeAnswer> {
+    return noted(request, await recoverAsTold(request, error));
+  }
+
+  function noted(request: TakeRequest, answer: TakeAnswer): TakeAnswer {
+    demand.noteAnswer(demand.tallyOf(namedBy(request)), request.count ?? 1, answer);
+    return answer;
+  }
+
+  const namedBy = ({ ip, pool = '' }: Pick<TakeRequest, 'ip' | 'pool'>): Named =>
+    ip === undefined ? `pool ${pool}` : `ip ${isIPv6(ip) ? canonicalIpv6(ip) : ip}`;
 
   function take(request: TakeRequest): Promise<TakeAnswer> {
     return new Promise((resolve, reject) => {
@@ -154,7 +175,9 @@ export function createLimiter(
         ...among,
       ]);
     }
-    return reply === null ? unknown(request) : answerOf(new ReplyReader(reply).answer(count), peek);
+    const answer =
+      reply === null ? await unknown(request) : answerOf(new ReplyReader(reply).answer(count), peek);
+    return peek ? answer : noted(request, answer);
   }
 
   async function checkIp(
@@ -279,6 +302,7 @@ export function createLimiter(
     refund,
     lease,
     unknown,
+    namedBy,
     look,
   };
 }

@@ -23,6 +23,7 @@ const KEY_COUNTS = {
   refund: 1,
   wake: 1,
   read: 3,
+  demand: 1,
   'page-after': 1,
   transact: 1,
   'move-clock': 1,

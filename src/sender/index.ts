@@ -10,6 +10,7 @@
 
 import type { Grant, TakeAnswer } from '../redis/answer.ts';
 import { connect, type RedisTls } from '../redis/connect.ts';
+import { createDemand, NO_DEMAND } from '../redis/demand.ts';
 import { resolveAccount, runsOnTestClock } from '../redis/directory.ts';
 import { createLimiter, type RefundRequest, type TakeRequest } from '../redis/limiter.ts';
 import { createScripts } from '../redis/scripts.ts';
@@ -38,6 +39,12 @@ export type SenderOptions = {
    * @default "deny"
    */
   whenUnreachable?: 'deny' | 'allow-active';
+  /**
+   * Tell Redis every ten seconds what was wanted, granted and denied, so that the pages, the metrics and the command line
+   * can show it. Counting costs next to nothing.
+   * @default true
+   */
+  countDemand?: boolean;
 };
 
 export type Sender = {
@@ -66,7 +73,14 @@ const RETRY_UNREACHABLE_MS = 1_000;
 
 /** @throws when Redis cannot be reached at the start, the account is unknown, or the clocks do not match */
 export async function createSender(options: SenderOptions): Promise<Sender> {
-  const { redisUrl, tls, account: name = 'default', testClock = false, whenUnreachable = 'deny' } = options;
+  const {
+    redisUrl,
+    tls,
+    account: name = 'default',
+    testClock = false,
+    whenUnreachable = 'deny',
+    countDemand = true,
+  } = options;
   const redis = await connect(redisUrl, { tls });
   try {
     const onTestClock = await runsOnTestClock(redis);
@@ -82,7 +96,10 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
       throw new Error(`there is no account "${name}" in this Redis; was the worker ever started on it?`);
     const unlimited = rememberUnlimited();
     const allowActive = whenUnreachable === 'allow-active';
-    const limiter = createLimiter(createScripts(redis, { testClock }), account, {
+    const scripts = createScripts(redis, { testClock });
+    const demand = countDemand ? createDemand(scripts, account) : null;
+    const limiter = createLimiter(scripts, account, {
+      demand: demand ?? NO_DEMAND,
       recover(request, error) {
         if (!isUnreachable(error)) throw error;
         // The outcome of a take whose connection broke is unknown: it counts as spent, and is not tried again.
@@ -118,6 +135,7 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
           isUnreachable,
           allowActive,
           ready: moves?.heard ?? null,
+          demand: demand ?? NO_DEMAND,
           onClose: () => leases.delete(lease),
         });
         leases.add(lease);
@@ -127,6 +145,7 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
       async close() {
         await Promise.all([...leases].map((lease) => lease.close()));
         moves?.close();
+        await demand?.handIn();
         await redis.quit().catch(() => redis.disconnect());
       },
     };

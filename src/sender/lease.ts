@@ -9,6 +9,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { type BecauseCode, MOST_SENDS_PER_TAKE, type Part, type Verdict } from '../redis/answer.ts';
+import { type Demand, Tally } from '../redis/demand.ts';
 import type { Limiter } from '../redis/limiter.ts';
 import { invalid } from '../warmup/errors.ts';
 import { QuotaExhausted } from './quota-exhausted.ts';
@@ -172,6 +173,8 @@ type Surroundings = {
   allowActive: boolean;
   /** On a test clock: nothing is taken before the sender would hear that the clock moves. */
   ready: Promise<void> | null;
+  /** Is told what was spent, and what was wanted while Redis had none. */
+  demand: Pick<Demand, 'note'>;
   onClose: () => void;
 };
 
@@ -228,6 +231,13 @@ export class SendLease implements Lease {
   #usual = 1;
   readonly #sums = { roundTrips: 0, granted: 0, returned: 0, lost: 0 };
 
+  /** For people: what was spent as far as it was told, and the last miss, for which a `take` may go on to wait. */
+  readonly #tally: Tally;
+  #toldSpent = 0;
+  #missedLast: { count: number; because: BecauseCode } | null = null;
+  /** This miss is that of a `take`, which waits. */
+  #willWait = false;
+
   constructor(
     limiter: Limiter,
     { ip, pool, family, size = DEFAULT_SIZE, clock = 'call' }: LeaseOptions,
@@ -246,6 +256,7 @@ export class SendLease implements Lease {
       ...(pool === undefined ? {} : { pool }),
       ...(family ? { family } : {}),
     };
+    this.#tally = new Tally(limiter.namedBy({ ip, pool }));
     this.#size = size;
     this.#turn = clock === 'turn' ? around.turn : null;
     this.#around = around;
@@ -285,10 +296,19 @@ export class SendLease implements Lease {
     { timeoutMs = Number.POSITIVE_INFINITY, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
   ): Promise<LeasedIp> {
     signal?.throwIfAborted();
-    const ip = this.#waiting.length === 0 ? this.tryTake(count) : null;
-    if (ip) return ip;
+    if (this.#waiting.length === 0) {
+      this.#willWait = true;
+      try {
+        const ip = this.tryTake(count);
+        if (ip) return ip;
+      } finally {
+        this.#willWait = false;
+      }
+    }
     checkCount(count);
     if (this.#closed) throw new Error('the lease is closed; open another one');
+    // `tryTake(n) ?? take(n)` wants them once.
+    if (this.#missedLast?.count === count) this.#missedLast = null;
     return new Promise((resolve, reject) => {
       const waiting: Waiting = {
         count,
@@ -301,6 +321,7 @@ export class SendLease implements Lease {
       const leave = (error: Error) => {
         this.#waiting = this.#waiting.filter((one) => one !== waiting);
         waiting.stop();
+        this.#tellHeld(count);
         reject(error);
         // Those behind it may want fewer.
         this.#serve();
@@ -376,6 +397,7 @@ export class SendLease implements Lease {
     do await (this.#calling ?? this.#call('end'));
     while (this.#calling || this.#late.size + this.#returns.length > 0);
     this.#gathering = null;
+    this.#tell();
     this.#around.onClose();
   }
 
@@ -412,6 +434,11 @@ export class SendLease implements Lease {
     const missed = this.#missed;
     if (missed.least === 0 || count < missed.least) missed.least = count;
     if (count > missed.most) missed.most = count;
+    // While more are on their way nothing is held: it comes at once.
+    if (this.because !== null && !this.#willWait) {
+      this.#tellMiss();
+      this.#missedLast = { count, because: this.because };
+    }
     this.#ask();
     if (this.#uncounted) return this.#uncounted;
     if (!this.#error) return null;
@@ -505,6 +532,7 @@ export class SendLease implements Lease {
     // Measured before the request leaves, so that it ends here before it ends in Redis.
     const sentAtMs = performance.now();
     this.#dropEnded(sentAtMs);
+    this.#tell();
     const returning = this.#whatGoesBack();
     this.#onItsWay = returning;
     const least = this.#least;
@@ -630,6 +658,7 @@ export class SendLease implements Lease {
       const isInTime = retryAfterMs !== null && retryAfterMs <= remainingMs;
       if (waiting.count < least || isInTime) return true;
       waiting.stop();
+      this.#tellHeld(waiting.count);
       waiting.reject(this.#exhausted(waiting.count, retryAfterMs));
       return false;
     });
@@ -679,8 +708,30 @@ export class SendLease implements Lease {
     if (this.#waiting.length === 0) this.#error = mistake;
     for (const waiting of this.#waiting.splice(0)) {
       waiting.stop();
+      if (!mistake) this.#tellHeld(waiting.count);
       waiting.reject(mistake ?? this.#exhausted(waiting.count, null));
     }
+  }
+
+  /** Of what was wanted: with each call, so that spending itself counts nothing. */
+  #tell(): void {
+    this.#tellMiss();
+    const more = this.stats.spent - this.#toldSpent;
+    // What came back after it was told is made up for by what is spent next.
+    if (more <= 0) return;
+    this.#toldSpent += more;
+    this.#around.demand.note(this.#tally, 1, more, more, null);
+  }
+
+  #tellMiss(): void {
+    if (!this.#missedLast) return;
+    const { count, because } = this.#missedLast;
+    this.#missedLast = null;
+    this.#around.demand.note(this.#tally, 1, count, 0, because);
+  }
+
+  #tellHeld(count: number): void {
+    if (this.because !== null) this.#around.demand.note(this.#tally, 1, count, 0, this.because);
   }
 
   #exhausted(count: number, retryAfterMs: number | null = this.retryAfterMs): QuotaExhausted {

@@ -4,6 +4,7 @@
  */
 import { checkDayStartsAt, checkZone } from './calendar.ts';
 import {
+  ACCOUNT_SCOPE,
   type Ceiling,
   type DedicatedIp,
   type Hold,
@@ -297,6 +298,18 @@ export function resume(ip: DedicatedIp, scope: string, nowMs: number, by: string
     ip: settlePause({ ...standing, holds: standing.holds.filter((one) => one !== held) }, nowMs, standing),
     changes: [...changes, { what: 'hold', from: held, to: null, because: 'resumed', by }],
   };
+}
+
+/** Do two holds say the same, whoever placed them and whenever? */
+export const isSameHold = (a: Hold, b: Hold): boolean =>
+  a.sending === b.sending && a.advance === b.advance && a.because === b.because && a.untilMs === b.untilMs;
+
+/** Puts an IP under the stop of its account; where there is none, or it is under it already, nothing changes. */
+export function stopWithAccount(ip: DedicatedIp, stop: Hold | null, nowMs: number): Decision {
+  if (!stop || !isHeld(stop, nowMs)) return unchanged(ip);
+  const held = ip.holds.find(({ scope }) => scope === ACCOUNT_SCOPE);
+  if (held && isSameHold(held, stop)) return unchanged(ip);
+  return hold(ip, { ...stop, scope: ACCOUNT_SCOPE }, nowMs);
 }
 
 /** Puts an IP into a pool; if it is there already nothing changes. A held pool holds it from now on. */

@@ -24,6 +24,17 @@ export const HoldShape = z
   })
   .meta({ id: 'Hold', description: 'A stop beside the status: no mail, or no progress, or both.' });
 
+export const AccountHoldShape = z
+  .strictObject({ hold: HoldShape.nullable().describe('What stops the account; `null` is nothing.') })
+  .meta({ id: 'AccountHold', description: 'The stop of the whole account.' });
+
+export const AccountHoldChangeShape = AccountHoldShape.extend({
+  changed: z.number().int().nonnegative().describe('IPs that were changed by it.'),
+}).meta({
+  id: 'AccountHoldChange',
+  description: 'The stop of the whole account, and how many IPs it changed.',
+});
+
 export const CeilingShape = z
   .strictObject({
     perDay: z.number().int().positive().nullable().describe('Most sends in a day; `null` is no limit.'),

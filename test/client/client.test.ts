@@ -163,6 +163,10 @@ test('why a take is answered as it is, and when a campaign is done', async () =>
   expect(sentence).toMatch(`${ipAddress} used its 20 sends of this hour; 20 more from `);
   expect(answer).toMatchObject({ allowed: false, because: { code: 'hour' } });
   expect(ips).toMatchObject([{ ip: ipAddress, binds: 'hour', day: { used: 20 }, retryAfterMs: 3_600_000 }]);
+  expect(await client.quota.demand({ ip: id, hours: 1 })).toMatchObject({
+    ...{ ipId: id, poolId: null, wanted: 20, granted: 20, held: 0, heldBy: {} },
+    hours: [{ wanted: 20 }],
+  });
   const told = await client.forecast({ messages: 100, pool: 'asked', addIps: 1 });
   expect(Date.parse(told.finishesAt!) - Date.parse(told.at)).toBeGreaterThan(23 * 3_600_000);
   expect(told.days.map(({ total }) => total)).toEqual([30, 100]);

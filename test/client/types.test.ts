@@ -1,6 +1,7 @@
 import { expectTypeOf, test } from 'vitest';
 import type { z } from 'zod';
 import type * as client from '../../src/client/index.ts';
+import type { DemandAnswer, DemandQuery } from '../../src/wire/demand.ts';
 import type { ExplainAnswer } from '../../src/wire/explain.ts';
 import type { ForecastAnswer, ForecastBody } from '../../src/wire/forecast.ts';
 import type {
@@ -12,7 +13,12 @@ import type {
   TakeAnswerShape,
   TakeAnswersShape,
 } from '../../src/wire/quota.ts';
-import type { ChangeShape, ClockChangeShape } from '../../src/wire/shapes.ts';
+import type {
+  AccountHoldChangeShape,
+  AccountHoldShape,
+  ChangeShape,
+  ClockChangeShape,
+} from '../../src/wire/shapes.ts';
 import type {
   AddIpBody,
   CreatePoolBody,
@@ -46,12 +52,15 @@ test('what the server answers is what the client promises', () => {
   fits<Omit<ReturnType<typeof ipOf>, 'holds'>, Omit<client.DedicatedIp, 'holds'>>();
   fits<ReturnType<typeof poolOf>, client.Pool>();
   fits<NonNullable<ReturnType<typeof holdOf>>, client.Hold>();
+  fits<z.output<typeof AccountHoldShape>, client.AccountHold>();
+  fits<z.output<typeof AccountHoldChangeShape>, client.AccountHoldChange>();
   fits<ReturnType<typeof ledgerOf>, client.Ledger>();
   fits<ReturnType<typeof scheduleOf>, client.WarmingSchedule>();
   fits<IpQuota, client.IpQuota>();
   fits<PoolQuota, client.PoolQuota>();
   fits<TakeAnswer, client.TakeAnswer>();
   fits<ExplainAnswer, client.Explanation>();
+  fits<DemandAnswer, client.Demand>();
   fits<ForecastAnswer, client.Forecast>();
   fits<z.output<typeof TakeAnswersShape>, client.TakeAnswers>();
   fits<z.output<typeof ChangeShape>, client.Change>();
@@ -59,6 +68,7 @@ test('what the server answers is what the client promises', () => {
   fits<z.output<typeof NewWebhookShape>, client.CreatedWebhook>();
   fits<z.output<typeof DeliveryShape>, client.WebhookDelivery>();
   fits<WebhookEvent, client.WebhookEvent>();
+  fits<keyof client.DemandParams, keyof Asked<typeof DemandQuery>>();
   fits<client.CreateWebhookParams, Asked<typeof CreateWebhookBody>>();
   fits<client.UpdateWebhookParams, Asked<typeof UpdateWebhookBody>>();
   fits<z.output<typeof ClockChangeShape>, client.EngineChange>();

@@ -120,12 +120,14 @@ describe('the stop of the account', () => {
     const stopped = await someone.press('/stop', { because: 'a leak' });
     expect([stopped.status, stopped.to]).toEqual([303, '/?did=stopped']);
     expect((await take()).because.code).toBe('hold');
-    // An IP that came later is not under it, so it can be pressed again.
+    // An IP that came later is under it, too.
     const [later] = await api.bringMany(1, 'active');
-    expect((await take()).allowed).toBe(true);
+    expect((await take()).because.code).toBe('hold');
     const { body: page } = await someone.get('/');
     expect(page).toContain('href="/stop/lift"');
     expect(page).toContain('href="/stop"');
+    expect(page).toContain('The account is stopped, no mail and no progress: a leak.');
+    expect((await api.ask('GET', '/v1/hold')).body.hold).toMatchObject({ because: 'a leak', scope: 'account' });
     await someone.press('/stop', { because: 'a leak' });
     expect((await api.ask('GET', `/v1/dedicated-ips/${later!.id}`)).body.hold.scope).toBe('account');
     expect((await take()).because.code).toBe('hold');

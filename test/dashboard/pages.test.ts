@@ -4,7 +4,6 @@ import { type AddressInfo, connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { startWarmup } from '../../src/fleet/ips.ts';
-import { createDemand } from '../../src/http/demand.ts';
 import { ADMIN_KEY, type Api, ok, startApi, useNewApi } from '../http/support.ts';
 import { signedIn } from './support.ts';
 
@@ -134,7 +133,7 @@ test('a pool says who is in it, what went beyond the warming IPs, and on which d
   expect(page).toContain('today by warming IPs 50');
   expect(page).toContain('today by the others (overflow) 70');
   expect(page).toContain('full volume on 24 Jan 2026, 10:00 UTC , if nothing holds them');
-  expect(page).toContain('wanted over HTTP, last two hours 120');
+  expect(page).toContain('wanted, this hour and the last 120');
 
   await someone.press(`${url}/hold`, { because: 'a bad campaign' });
   expect(words((await someone.get(url)).body)).toContain('Held by key:environment');
@@ -155,7 +154,7 @@ test('what was denied is said with its reason, and explained as it stands', asyn
   await take({ ip: ip.address, count: 5 });
   await take({ ip: ip.address, count: 1, partial: true });
   const someone = await signedIn(api, ADMIN_KEY);
-  const wanted = 'wanted over HTTP, last two hours 26 of it granted 20 of it held 6 (23 %)';
+  const wanted = 'wanted, this hour and the last 26 of it granted 20 of it held 6 (23 %)';
   expect(words((await someone.get(`/ips/${ip.id}`)).body)).toContain(wanted);
   expect(words((await someone.get('/held')).body)).toContain(`${ip.address} the hourly cap is used up 2 6`);
   const asked = words((await someone.get(`/held?of=${ip.address}&count=5`)).body);
@@ -257,29 +256,4 @@ test('a server that closes ends its live streams, and waits for none', async () 
   } finally {
     await own.stop();
   }
-});
-
-test('demand is counted by what was named, in a bounded memory, and forgotten after its hour', () => {
-  let nowMs = 1_800_000_000_000;
-  const demand = createDemand(() => nowMs);
-  const denied = {
-    ...{ allowed: false, granted: [], limit: 0, remaining: 0, retryAfterMs: 5, resetAfterMs: 5 },
-    because: { code: 'day' as const, scope: null, ipId: 'ip_1', until: null },
-  };
-  for (let index = 0; index < 5_000; index += 1)
-    demand.note('acct', { ip: `10.0.0.${index}`, count: 2 }, denied);
-  expect(demand.denialsOf('acct')).toHaveLength(100);
-  expect(demand.denialsOf('acct')[0]).toMatchObject({
-    target: { ip: '10.0.0.4999' },
-    takes: 1,
-    wanted: 2,
-    code: 'day',
-  });
-  demand.note('acct', { pool: 'a', count: 3 }, denied);
-  expect(demand.wantedOf('acct', [{ pool: 'a' }])).toEqual({ takes: 1, wanted: 3, granted: 0 });
-  expect(demand.wantedOf('acct').wanted).toBe(10_003);
-  expect(demand.wantedOf('other').wanted).toBe(0);
-  nowMs += 3 * 3_600_000;
-  expect(demand.denialsOf('acct')).toEqual([]);
-  expect(demand.wantedOf('acct', [{ pool: 'a' }]).wanted).toBe(0);
 });

@@ -2,7 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { demandOf, OF_ALL } from '../../src/fleet/demand.ts';
 import * as ips from '../../src/fleet/ips.ts';
+import { createPool } from '../../src/fleet/pools.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { PYTHON } from '../support/python.ts';
 import { block } from './page.ts';
@@ -110,6 +112,17 @@ test.skipIf(!PYTHON)(
 test('an address that the account does not hold is answered with nothing', async () => {
   const sha = await load('take-ip');
   expect(await redis.callBuffer('EVALSHA', sha, 1, `${prefix}hot:203.0.113.99`, 1)).toBeNull();
+});
+
+test('what was wanted is told as the page says', async () => {
+  const ip = await fleet.warming();
+  const pool = await createPool(fleet.tenant, { name: 'marketing', ips: [ip.id] });
+  const sha = await load('demand');
+  const example = /EVALSHA <sha> 1 (\S*account) (\S+) "([^"]+)" (\d+) (\d+) "([^"]+)"/.exec(page)!.slice(1);
+  expect(await redis.call('EVALSHA', sha, 1, ...example)).toBe(1);
+  expect(await demandOf(fleet.tenant, [pool.id, OF_ALL])).toEqual(
+    Array(2).fill({ wanted: 120, granted: 100, held: 20, heldBy: [['hour', 20]] }),
+  );
 });
 
 test('the published hash has the fields of the page, and no others', async () => {

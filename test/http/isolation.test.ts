@@ -60,6 +60,8 @@ beforeAll(async () => {
       receipt: granted[0].receipt,
       hookId: hook.id,
     };
+    // What was wanted is handed in by now, and not in the middle of what follows.
+    await ask('GET', '/v1/quota/demand');
     return { ask, things, accountId };
   };
   const victim = await house('victim', '192.0.2.1');
@@ -137,6 +139,8 @@ const NAMES_NOTHING = [
   'POST /v1/dedicated-ips',
   'POST /v1/dedicated-ips/pools',
   'POST /v1/webhooks',
+  'POST /v1/hold',
+  'DELETE /v1/hold',
   'POST /v3/ips/pools',
   'POST /v3/ips',
   'POST /v3/send_ips/ips',
@@ -144,6 +148,12 @@ const NAMES_NOTHING = [
 
 /** Queries of lists that name a thing: they find nothing. */
 const QUERIES: Record<string, (things: Things) => string[]> = {
+  'GET /v1/quota/demand': ({ ipId, address, poolId, poolName }) => [
+    `?ip=${ipId}`,
+    `?ip=${address}`,
+    `?pool=${poolId}`,
+    `?pool=${encodeURIComponent(poolName)}`,
+  ],
   'GET /v1/dedicated-ips': ({ address, poolId }) => [`?address=${address}`, `?pool=${poolId}`],
   'GET /v3/ips': ({ address }) => [`?ip=${address}`],
   'GET /v3/send_ips/ips': ({ address, poolNumber }) => [`?ip=${address}`, `?pool=${poolNumber}`],

@@ -8,6 +8,7 @@ import * as ips from '../../src/fleet/ips.ts';
 import * as pools from '../../src/fleet/pools.ts';
 import type { TakeAnswer } from '../../src/redis/answer.ts';
 import { createCoalescer } from '../../src/redis/coalescer.ts';
+import { NO_DEMAND } from '../../src/redis/demand.ts';
 import { unpackHot } from '../../src/redis/hot-record.ts';
 import { createLimiter, type TakeRequest } from '../../src/redis/limiter.ts';
 import type { DedicatedIp } from '../../src/warmup/dedicated-ip.ts';
@@ -241,6 +242,7 @@ test('an IP is never twice in one call, also when more have been named than are 
     recover: (_, error) => {
       throw error;
     },
+    demand: NO_DEMAND,
     coalesce: true,
   });
   const take = (address: string, id?: string) =>

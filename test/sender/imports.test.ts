@@ -42,7 +42,7 @@ const LOADER = ['tsx', 'esbuild', 'get-tsconfig', 'resolve-pkg-maps'];
 const HEAVY = ['fastify', 'bullmq', 'luxon', 'zod', 'pino', 'smtp-server', 'commander'];
 /** Of the house a sender may see these, and types of anything. */
 const ALLOWED =
-  /^src\/(sender\/|redis\/(awake|serving|connect|directory|limiter|answer|receipt|coalescer|keys|scripts|hot-record|node-urls|replicated)\.ts$|warmup\/(errors|units|counter)\.ts$)/;
+  /^src\/(sender\/|redis\/(awake|serving|connect|demand|directory|limiter|answer|receipt|coalescer|keys|scripts|hot-record|node-urls|replicated)\.ts$|warmup\/(errors|units|counter)\.ts$)/;
 
 test('warmline/sender loads ioredis and the few files that it needs', async () => {
   const { packages, own } = await loadedBy('sender/index.ts');

@@ -78,6 +78,8 @@ class RealApi(unittest.TestCase):
         held = self.client.quota.explain(pool="asked")
         self.assertIn("198.51.100.41 used its 20 sends of this hour; 20 more from ", held["sentence"])
         self.assertEqual((held["answer"]["allowed"], held["ips"][0]["binds"]), (False, "hour"))
+        demand = self.client.quota.demand(ip=ip["id"], hours=1)
+        self.assertEqual((demand["wanted"], demand["granted"], len(demand["hours"])), (20, 20, 1))
         told = self.client.forecast(messages=100, pool="asked", add_ips=1)
         self.assertEqual([day["total"] for day in told["days"]], [30, 100])
         self.assertGreater(told["variants"][0]["soonerMs"], 0)

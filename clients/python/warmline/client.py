@@ -11,8 +11,11 @@ from .errors import WarmlineApiError
 from .pages import Page
 from .types import (
     Account,
+    AccountHold,
+    AccountHoldChange,
     CeilingChange,
     DedicatedIp,
+    Demand,
     Explanation,
     Forecast,
     InventoryAddress,
@@ -86,6 +89,30 @@ class Warmline:
         the first one of the page were dropped.
         """
         return _pages(self._api, path("changes"), cursor, since=since, limit=limit)
+
+    def hold(
+        self,
+        *,
+        sending: bool = True,
+        advance: bool = True,
+        because: Optional[str] = None,
+        until: Optional[str] = None,
+        idempotency_key: Optional[str] = None,
+    ) -> AccountHoldChange:
+        """Stops the whole account: every IP, also those that come to it later, until ``resume()``.
+
+        The same again changes only what a failure left out.
+        """
+        body = _hold(sending, advance, because, until)
+        return self._api.request("POST", path("hold"), body=body, keyed=True, idempotency_key=idempotency_key)
+
+    def resume(self) -> AccountHoldChange:
+        """Lifts that stop. What is held for itself or with its pool stays held."""
+        return self._api.request("DELETE", path("hold"))
+
+    def get_hold(self) -> AccountHold:
+        """What stops the whole account, if something does."""
+        return self._api.request("GET", path("hold"))
 
     def close(self) -> None:
         self._api.close()
@@ -343,6 +370,13 @@ class Quota:
             "family": family,
         }
         return self._api.request("POST", path("quota", "explain"), body=_named(body), asks=True)
+
+    def demand(self, *, ip: Optional[str] = None, pool: Optional[str] = None, hours: Optional[int] = None) -> Demand:
+        """What was wanted, granted and held, by the hour: of the account, or of what named one IP or one pool.
+
+        Other processes tell every ten seconds what they were asked.
+        """
+        return self._api.request("GET", path("quota", "demand"), query={"ip": ip, "pool": pool, "hours": hours})
 
     def refund(self, *, refunds: Sequence[Refund]) -> Refunded:
         """Gives back what never reached a receiver: ``[{"receipt": ..., "count": 1}]``.

@@ -90,6 +90,18 @@ class DedicatedIp(_DedicatedIp, total=False):
     warmingSchedule: WarmingSchedule
 
 
+class AccountHold(TypedDict):
+    """What stops the whole account; ``None`` is nothing."""
+
+    hold: Optional[Hold]
+
+
+class AccountHoldChange(AccountHold):
+    """And how many IPs were changed by it."""
+
+    changed: int
+
+
 class Pool(TypedDict):
     id: str
     name: str
@@ -148,6 +160,23 @@ class TakeAnswers(TypedDict):
     """In the order of the takes."""
 
     answers: List[Union[TakeAnswer, TakeRefusal]]
+
+
+class DemandSums(TypedDict):
+    """Sends that were asked for, and of these granted and held; who asks again for what was held wants it again."""
+
+    wanted: int
+    granted: int
+    held: int
+    heldBy: Dict[str, int]
+
+
+class Demand(DemandSums):
+    """Of the account, an IP or a pool; ``hours`` begin with the oldest, and the last one runs."""
+
+    ipId: Optional[str]
+    poolId: Optional[str]
+    hours: List[Dict[str, Any]]
 
 
 class Explanation(TypedDict):

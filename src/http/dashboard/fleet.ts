@@ -3,61 +3,64 @@ import type { FastifyRequest } from 'fastify';
 import ipaddr from 'ipaddr.js';
 import { countIps, pageByAddress } from '../../fleet/by-address.ts';
 import { findIpId, loadIp, loadIps } from '../../fleet/change.ts';
+import { demandOf, OF_ALL } from '../../fleet/demand.ts';
 import type { Tenant } from '../../fleet/engine.ts';
-import { holdAll, resumeAll } from '../../fleet/hold-all.ts';
+import { accountHold, holdAll, resumeAll } from '../../fleet/hold-all.ts';
 import { createIp } from '../../fleet/inventory.ts';
 import { pageOfIps } from '../../fleet/ips.ts';
 import type { Pool } from '../../fleet/pool.ts';
 import { allPools, getPool, membersOf } from '../../fleet/pools.ts';
 import { canonicalAddress } from '../../warmup/address.ts';
-import { ACCOUNT_SCOPE, type DedicatedIp } from '../../warmup/dedicated-ip.ts';
+import { ACCOUNT_SCOPE, type DedicatedIp, type Hold } from '../../warmup/dedicated-ip.ts';
 import { WarmlineError } from '../../warmup/errors.ts';
 import { STATUSES, type Status } from '../../warmup/lifecycle.ts';
 import { labelWanted } from '../../wire/v1.ts';
 import { cursorAfter, readCursor } from '../cursor.ts';
 import { type Html, html, type Piece } from '../html.ts';
+import { demandFigures } from './demand-figures.ts';
 import { holdFields, holdOfForm } from './hold-form.ts';
 import { confirmation, select, textField } from './layout.ts';
 import type { Pages } from './register.ts';
 import { ROW_HEAD, rowOf, viewsOf } from './view.ts';
-import { counted, grouped, paramsOf, percent } from './words.ts';
+import { counted, grouped, paramsOf, stopsText, time } from './words.ts';
 
 const PER_PAGE = 50;
 
 type Query = { q: string; status: string; pool: string; after: string; before: string };
 
 export function registerFleet({ app, context, sessionOf, show, fieldsOf }: Pages): void {
-  const { demand } = context;
-
   app.get('/', async (request, reply) => {
     const session = sessionOf(request);
     const { tenant } = session;
     const query = queryOf(request);
-    const [found, counts, pools] = await Promise.all([
+    await context.tellDemand(tenant.account);
+    const [found, counts, pools, [wanted], stop] = await Promise.all([
       find(tenant, query),
       countIps(tenant),
       allPools(tenant),
+      demandOf(tenant, [OF_ALL]),
+      accountHold(tenant),
     ]);
     const views = await viewsOf(context, tenant, found.ips);
     const nameOf = new Map(pools.map(({ id, name }) => [id, name]));
     const isFiltered = query.q !== '' || query.status !== '' || query.pool !== '';
-    const wanted = demand.wantedOf(tenant.account.id);
-    // The stop is on every IP, so those of any page tell. It can be pressed again: for IPs that came later, or after a failure.
-    const isStopped = views.some(({ ip }) => ip.holds.some(({ scope }) => scope === ACCOUNT_SCOPE));
+    // A stop of an earlier build is on the IPs alone. It can be pressed again, after a failure in its middle.
+    const isStopped =
+      stop !== null || views.some(({ ip }) => ip.holds.some(({ scope }) => scope === ACCOUNT_SCOPE));
     const all = Object.values(counts).reduce((sum, one) => sum + one, 0);
     return show(request, reply, {
       title: 'Fleet',
       at: '/',
       scripts: ['live.js'],
       body: html`<div class="head"><h1>Fleet</h1>${session.may('write') && html`<p class="buttons">${isStopped && html`<a class="button" href="/stop/lift">Lift the stop</a> `}${all > 0 && html`<a class="button red" href="/stop">Stop all mail</a>`} <a class="button main" href="/ips/new">Request an IP</a></p>`}</div>
-${isStopped && html`<p class="note warn">The account is stopped: the IPs below that say so are held until the stop is lifted. IPs that came later are not; stop again to hold them too.</p>`}
+${isStopped && html`<p class="note warn">${stop ? stopText(stop) : 'IPs below are held by a stop of the account that does not hold those that come later; stop again to hold them too.'}</p>`}
 <dl class="figures">
 <div><dt>IPs</dt><dd>${grouped(all)}</dd></div>
 <div><dt>not started</dt><dd>${grouped(counts.provisioning)}</dd></div>
 <div><dt>warming</dt><dd>${grouped(counts.warming)}</dd></div>
 <div><dt>active</dt><dd>${grouped(counts.active)}</dd></div>
 <div><dt>in cooldown</dt><dd>${grouped(counts.cooldown)}</dd></div>
-${demandFigures(wanted)}
+${demandFigures(wanted!)}
 </dl>
 <form class="filters" method="get" action="/" role="search" aria-label="Find IPs">
 ${textField('q', 'Address, range, id or label', { value: query.q, type: 'search', placeholder: '203.0.113.' })}
@@ -88,9 +91,9 @@ ${pager(query, found)}`,
         action: '/stop',
         title: 'Stop all mail of the account',
         happens: [
-          `Every IP that the account has now is held, ${counted(provisioning + warming + active, 'IP')}, one handful after the other: some ten thousand take a few seconds.`,
+          `Every IP of the account is held, ${counted(provisioning + warming + active, 'IP')}, one handful after the other: some ten thousand take a few seconds.`,
           'Mail stops for every sender; what was leased before may be sent for one second more.',
-          'IPs that come to the account later are not under this stop.',
+          'IPs that come to the account later, or back from cooldown, are under it too, until it is lifted.',
           'Nothing is lost: lift it, and each goes on at the day that it had, unless another hold of its own goes on.',
         ],
         fields: holdFields(),
@@ -158,13 +161,8 @@ ${pager(query, found)}`,
   });
 }
 
-/** What this process knows of demand. Nothing is shown before the first take came by. */
-export function demandFigures({ wanted, granted }: { wanted: number; granted: number }): Piece {
-  if (wanted === 0) return null;
-  return html`<div><dt>wanted over HTTP, last two hours</dt><dd>${grouped(wanted)}</dd></div>
-<div><dt>of it granted</dt><dd>${grouped(granted)}</dd></div>
-<div><dt>of it held</dt><dd${granted < wanted && html` class="bad"`}>${grouped(wanted - granted)} (${percent((wanted - granted) / wanted)})</dd></div>`;
-}
+const stopText = ({ sending, advance, because, by, sinceMs, untilMs }: Hold): Html =>
+  html`The account is stopped, ${stopsText({ sending, advance })}: ${because}. By ${by} since ${time(sinceMs)}, ${untilMs === null ? 'until somebody lifts it' : html`until ${time(untilMs)}`}; IPs that come later are under it too.`;
 
 export const poolNames = (ip: DedicatedIp, names: ReadonlyMap<string, string>) =>
   ip.pools.map((id) => names.get(id) ?? id).join(', ');

@@ -1,6 +1,7 @@
-/** `/held`: what is being denied now, and why: of the takes that came to this process, and of the pools as they stand. */
+/** `/held`: what is being denied now, and why; and why a take would be denied at this moment. */
 import { isIP } from 'node:net';
 import { loadIps } from '../../fleet/change.ts';
+import { type Denial, demandOf, denialsOf, OF_ALL } from '../../fleet/demand.ts';
 import type { Tenant } from '../../fleet/engine.ts';
 import { explain } from '../../fleet/explain.ts';
 import { listPools } from '../../fleet/pools.ts';
@@ -8,27 +9,27 @@ import { canonicalAddress } from '../../warmup/address.ts';
 import { invalid, WarmlineError } from '../../warmup/errors.ts';
 import { sentenceOf, sentenceOfIp } from '../../warmup/explanation.ts';
 import type { Context } from '../context.ts';
-import type { Denial } from '../demand.ts';
 import { type Html, html, type Piece } from '../html.ts';
-import { demandFigures } from './fleet.ts';
+import { demandFigures } from './demand-figures.ts';
 import { numberIn } from './ip-buttons.ts';
 import { textField } from './layout.ts';
 import type { Pages } from './register.ts';
-import { cellsOf, viewOf } from './view.ts';
-import { CODES, grouped, lengthText, paramsOf, time } from './words.ts';
+import { cellsOf, viewsOf } from './view.ts';
+import { CODES, grouped, paramsOf, time } from './words.ts';
 
 export function registerHeld({ app, context, sessionOf, show }: Pages): void {
-  const { demand } = context;
-
   app.get('/held', async (request, reply) => {
     const { tenant } = sessionOf(request);
-    const denials = demand.denialsOf(tenant.account.id);
-    const [rows, pools] = await Promise.all([
-      Promise.all(denials.map((denial) => describe(context, tenant, denial))),
+    await context.tellDemand(tenant.account);
+    const [all, [wanted], pools] = await Promise.all([
+      denialsOf(tenant),
+      demandOf(tenant, [OF_ALL]),
       listPools(tenant),
     ]);
+    const denials = all.slice(0, MOST_ROWS);
+    const poolNames = new Map(pools.map(({ id, name }) => [id, name]));
+    const rows = await describeAll(context, tenant, denials, poolNames);
     const held = pools.filter(({ hold }) => hold?.sending);
-    const wanted = demand.wantedOf(tenant.account.id);
     const { of, count } = request.query as { of?: unknown; count?: unknown };
     const asked = { of: textIn(of), count: textIn(count) };
     const answer = of === undefined ? null : await explanationOf(context, tenant, asked);
@@ -36,14 +37,14 @@ export function registerHeld({ app, context, sessionOf, show }: Pages): void {
       title: 'Held',
       at: '/held',
       body: html`<h1>Held</h1>
-<p>Takes that were denied in this hour and the one before, by what the sender named and by the limit that refused. Counted are those that came to
-<em>this process</em> over HTTP (since ${time(demand.sinceMs)}): senders that ask Redis directly are not among them. What was granted is counted exactly, on the pages of the IPs.</p>
-${wanted.wanted > 0 && html`<dl class="figures">${demandFigures(wanted)}</dl>`}
+<p>What was denied in this hour and the one before, by what the sender named and by the limit that refused, over HTTP and of senders that ask Redis
+themselves: they tell every ten seconds. Who asks again wants again, so what waits is counted more than once. What was granted is counted exactly, on the pages of the IPs.</p>
+<dl class="figures">${demandFigures(wanted!)}</dl>
 ${
   rows.length === 0
-    ? html`<div class="card empty"><h2>Nothing was denied</h2><p>No take that came here in this hour or the one before was refused.</p></div>`
+    ? html`<div class="card empty"><h2>Nothing was denied</h2><p>No take of this hour or the one before was refused.</p></div>`
     : html`<div class="wide" role="region" aria-label="Denied takes" tabindex="0"><table class="rows"><thead><tr><th scope="col">Wanted from</th><th scope="col">Denied by</th><th scope="col">Takes</th><th scope="col">Sends</th><th scope="col">Last</th><th scope="col">As it stands</th><th scope="col">Ask</th></tr></thead><tbody>
-${rows}</tbody></table></div>`
+${rows}</tbody></table></div>${all.length > rows.length && html`<p class="faint">These are the latest ${grouped(rows.length)} of ${grouped(all.length)}.</p>`}`
 }
 <section aria-labelledby="explain"><h2 id="explain">Explain a take</h2>
 <p>Why a take would be granted or denied at this moment, by the code that decides. Nothing is taken by asking.</p>
@@ -61,25 +62,35 @@ ${
   });
 }
 
-async function describe(
+const MOST_ROWS = 100;
+
+async function describeAll(
   context: Context,
   tenant: Tenant,
-  { target, code, ipId, takes, wanted, lastAtMs, retryAfterMs }: Denial,
-): Promise<Html> {
-  const [ip] = ipId ? await loadIps(tenant, [ipId]) : [];
-  const named: Piece =
-    target.ip !== undefined
-      ? html`<a href="/ips/${ip?.id ?? target.ip}">${ip?.address ?? target.ip}</a>`
-      : target.pool !== undefined
-        ? html`pool <a href="/pools/${encodeURIComponent(target.pool)}">${target.pool}</a>`
-        : 'no IP and no pool named';
-  const now = ip
-    ? html`${target.ip === undefined && html`<a href="/ips/${ip.id}">${ip.address}</a> has room soonest. `}${cellsOf(await viewOf(context, tenant, ip)).standing}`
-    : retryAfterMs === null
-      ? 'waiting does not help'
-      : `again in ${lengthText(retryAfterMs)} from then`;
-  return html`<tr><th scope="row">${named}</th><td data-label="Denied by">${CODES[code] ?? code}</td><td data-label="Takes">${grouped(takes)}</td><td data-label="Sends">${grouped(wanted)}</td><td data-label="Last">${time(lastAtMs)}</td><td data-label="As it stands">${now}</td><td><a href="/held?${paramsOf({ of: target.ip ?? target.pool ?? '' })}#explain">Explain<span class="unseen"> a take from ${target.ip ?? target.pool ?? 'any IP'}</span></a></td></tr>
+  denials: readonly Denial[],
+  poolNames: ReadonlyMap<string, string>,
+): Promise<Html[]> {
+  const isIpId = (target: string | null) => target?.startsWith('ip_') ?? false;
+  const ids = denials.flatMap(({ target, ipId }) => [isIpId(target) ? target! : [], ipId ?? []].flat());
+  const ips = new Map((await loadIps(tenant, [...new Set(ids)])).map((ip) => [ip.id, ip]));
+  const views = new Map(
+    (await viewsOf(context, tenant, [...ips.values()])).map((view) => [view.ip.id, view]),
+  );
+  return denials.map(({ target, code, ipId, takes, sends, lastAtMs }) => {
+    const named = isIpId(target) ? ips.get(target!)?.address : target !== null && poolNames.get(target);
+    const who: Piece =
+      target === null
+        ? 'no IP and no pool named'
+        : isIpId(target)
+          ? html`<a href="/ips/${target}">${named ?? target}</a>`
+          : html`pool <a href="/pools/${target}">${named || target}</a>`;
+    const soonest = views.get(ipId ?? (isIpId(target) ? target! : ''));
+    const now = soonest
+      ? html`${!isIpId(target) && html`<a href="/ips/${soonest.ip.id}">${soonest.ip.address}</a> has room soonest. `}${cellsOf(soonest).standing}`
+      : html`<span class="faint">see the explanation</span>`;
+    return html`<tr><th scope="row">${who}</th><td data-label="Denied by">${CODES[code] ?? code}</td><td data-label="Takes">${grouped(takes)}</td><td data-label="Sends">${grouped(sends)}</td><td data-label="Last">${time(lastAtMs)}</td><td data-label="As it stands">${now}</td><td><a href="/held?${paramsOf({ of: named || (target ?? '') })}#explain">Explain<span class="unseen"> a take from ${named || (target ?? 'any IP')}</span></a></td></tr>
 `;
+  });
 }
 
 const textIn = (value: unknown) => (typeof value === 'string' ? value.trim().slice(0, 200) : '');

@@ -1,4 +1,5 @@
 /** `/ips/:id`: one IP: may it send, what was planned and what was sent, who changed what, and what can be done. */
+import { demandOf } from '../../fleet/demand.ts';
 import { getIp, historyOf } from '../../fleet/ips.ts';
 import { allPools } from '../../fleet/pools.ts';
 import { calendarDayAt } from '../../warmup/calendar.ts';
@@ -8,10 +9,12 @@ import { type Html, html, type Piece } from '../html.ts';
 import { ipNamed } from '../v1/named.ts';
 import { changesTable } from './changes.ts';
 import { chart } from './charts.ts';
-import { demandFigures } from './fleet.ts';
+import { dayOf } from './day.ts';
+import { demandFigures } from './demand-figures.ts';
 import { buttonsOf } from './ip-buttons.ts';
+import { causeOf, neglectText } from './neglect.ts';
 import type { Pages } from './register.ts';
-import { cellsOf, dayOf, type IpView, neglectText, nextChange, viewOf } from './view.ts';
+import { cellsOf, type IpView, nextChange, viewOf } from './view.ts';
 import {
   grouped,
   instantText,
@@ -32,15 +35,16 @@ export function registerIp({ app, context, sessionOf, show }: Pages): void {
     const session = sessionOf(request);
     const { tenant } = session;
     const ip = await getIp(tenant, ipNamed(request.params.id));
-    const [view, history, pools] = await Promise.all([
+    await context.tellDemand(tenant.account);
+    const [view, history, pools, [wanted]] = await Promise.all([
       viewOf(context, tenant, ip),
       historyOf(tenant, ip.id),
       allPools(tenant),
+      demandOf(tenant, [ip.id]),
     ]);
     const names = new Map(pools.map(({ id, name }) => [id, name]));
-    const wanted = context.demand.wantedOf(tenant.account.id, [{ ip: ip.address }, { ip: ip.id }]);
     const cells = cellsOf(view);
-    const neglect = neglectText(view);
+    const { neglect } = view;
     return show(request, reply, {
       title: ip.address,
       at: '/',
@@ -49,13 +53,13 @@ export function registerIp({ app, context, sessionOf, show }: Pages): void {
 <div data-ip="${ip.id}">
 <div class="head"><h1>${ip.address}</h1><p data-cell="status">${cells.status}</p></div>
 <p class="standing"><span data-cell="standing">${cells.standing}</span> <a href="/held?${paramsOf({ of: ip.address, count: '1' })}#explain">Explain</a></p>
-${neglect && html`<p class="note warn">It ${neglect}. Give it mail, or hold its progress so that the limits wait for it.</p>`}
+${neglect && html`<p class="note warn">It ${neglectText(neglect)}. ${causeOf(neglect) === 'held' ? html`<a href="/held">See what holds it</a>.` : 'Give it mail, or hold its progress so that the limits wait for it.'}</p>`}
 <p class="live" data-live hidden role="status"></p>
 <dl class="figures wide-figures">
 <div><dt>today</dt><dd data-cell="day">${cells.day}</dd></div>
 <div><dt>this hour</dt><dd data-cell="hour">${cells.hour}</dd></div>
 <div><dt>next change</dt><dd data-cell="next">${cells.next}</dd></div>
-${demandFigures(wanted)}
+${demandFigures(wanted!)}
 </dl>
 </div>
 ${session.may('write') ? buttonsOf(view) : html`<p class="faint">This key may look; buttons are for keys with the scope write.</p>`}

@@ -1,5 +1,6 @@
 /** `/pools`: names for groups of IPs: who is in them, what they sent, what went beyond the warming ones, and the red button. */
 import { findIpId, loadIps } from '../../fleet/change.ts';
+import { type Demand, demandOf } from '../../fleet/demand.ts';
 import { nowIn, type Tenant } from '../../fleet/engine.ts';
 import type { Pool } from '../../fleet/pool.ts';
 import {
@@ -21,7 +22,7 @@ import { isHeld } from '../../warmup/progress.ts';
 import { sumOf } from '../../wire/quota.ts';
 import { type Html, html, type Piece } from '../html.ts';
 import { ipNamed } from '../v1/named.ts';
-import { demandFigures } from './fleet.ts';
+import { demandFigures } from './demand-figures.ts';
 import { holdFields, holdOfForm } from './hold-form.ts';
 import { confirmation, textField, token } from './layout.ts';
 import type { Pages } from './register.ts';
@@ -34,7 +35,12 @@ export function registerPoolPages(pages: Pages): void {
   app.get('/pools', async (request, reply) => {
     const session = sessionOf(request);
     const { tenant } = session;
+    await context.tellDemand(tenant.account);
     const pools = await listPools(tenant);
+    const demands = await demandOf(
+      tenant,
+      pools.map(({ id }) => id),
+    );
     return show(request, reply, {
       title: 'Pools',
       at: '/pools',
@@ -42,11 +48,12 @@ export function registerPoolPages(pages: Pages): void {
 ${
   pools.length === 0
     ? html`<div class="card empty"><h2>No pool yet</h2><p>A pool is a name for IPs that send one kind of mail, so that one kind does not harm another. Without one, mail that names no pool goes out by any IP of the account.</p></div>`
-    : html`<div class="wide" role="region" aria-label="Pools" tabindex="0"><table class="rows"><thead><tr><th scope="col">Pool</th><th scope="col">IPs</th><th scope="col">Warming share</th><th scope="col">Ceiling</th><th scope="col">State</th></tr></thead><tbody>
+    : html`<div class="wide" role="region" aria-label="Pools" tabindex="0"><table class="rows"><thead><tr><th scope="col">Pool</th><th scope="col">IPs</th><th scope="col">Warming share</th><th scope="col">Ceiling</th><th scope="col">Wanted lately</th><th scope="col">State</th></tr></thead><tbody>
 ${pools.map(
   (
     pool,
-  ) => html`<tr><th scope="row"><a href="/pools/${pool.id}">${pool.name}</a>${pool.isDefault && html` <span class="badge">default</span>`}</th><td data-label="IPs">${grouped(pool.ipCount)}</td><td data-label="Warming share">${percent(pool.warmingShare)}</td><td data-label="Ceiling">${ceilingText(pool)}</td><td data-label="State">${pool.hold ? html`<span class="badge held">held</span> ${pool.hold.because}` : 'open'}</td></tr>
+    index,
+  ) => html`<tr><th scope="row"><a href="/pools/${pool.id}">${pool.name}</a>${pool.isDefault && html` <span class="badge">default</span>`}</th><td data-label="IPs">${grouped(pool.ipCount)}</td><td data-label="Warming share">${percent(pool.warmingShare)}</td><td data-label="Ceiling">${ceilingText(pool)}</td><td data-label="Wanted lately">${wantedText(demands[index]!)}</td><td data-label="State">${pool.hold ? html`<span class="badge held">held</span> ${pool.hold.because}` : 'open'}</td></tr>
 `,
 )}</tbody></table></div>`
 }`,
@@ -85,7 +92,9 @@ ${pools.map(
     const session = sessionOf(request);
     const { tenant } = session;
     const pool = await describePool(tenant, await getPool(tenant, request.params.id));
-    const [nowMs, views, next] = await Promise.all([
+    await context.tellDemand(tenant.account);
+    const [[wanted], nowMs, views, next] = await Promise.all([
+      demandOf(tenant, [pool.id]),
       nowIn(tenant),
       membersOf(tenant, pool.id).then(async (ids) => viewsOf(context, tenant, await loadIps(tenant, ids))),
       context.limiterOf(tenant.account).peek({ pool: pool.id }),
@@ -112,7 +121,7 @@ ${carriedFigures(views)}
 <div><dt>full volume on</dt><dd>${fullVolume(views)}</dd></div>
 <div><dt>warming share</dt><dd>${percent(pool.warmingShare)}</dd></div>
 <div><dt>ceiling</dt><dd>${ceilingText(pool)}</dd></div>
-${demandFigures(context.demand.wantedOf(tenant.account.id, [{ pool: pool.id }, { pool: pool.name }, ...(pool.isDefault ? [{ pool: '' }] : [])]))}
+${demandFigures(wanted!)}
 </dl>
 ${mayWrite && poolButtons(pool, held !== null)}
 <h2>Its IPs</h2>
@@ -150,6 +159,11 @@ function carriedFigures(views: readonly IpView[]): Piece {
       .reduce((sum, { quota }) => sum + quota.day.used, 0);
   return html`<div><dt>today by warming IPs</dt><dd>${grouped(sent(true))}</dd></div>
 <div><dt>today by the others (overflow)</dt><dd>${grouped(sent(false))}</dd></div>`;
+}
+
+function wantedText({ wanted, held }: Demand): Piece {
+  if (wanted === 0) return html`<span class="faint">nothing</span>`;
+  return html`${grouped(wanted)}${held > 0 && html`, <span class="bad">${percent(held / wanted)} held</span>`}`;
 }
 
 function fullVolume(views: readonly IpView[]): Piece {

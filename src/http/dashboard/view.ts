@@ -1,16 +1,15 @@
 /** One IP as the pages show it: what is decided, what was counted, and what comes next, read at one instant. */
 import { planOf } from '../../fleet/change.ts';
 import type { Tenant } from '../../fleet/engine.ts';
-import { calendarDayAt, dayBeginsAt, daysBegunBetween } from '../../warmup/calendar.ts';
-import { calendarOf, type DedicatedIp, type Warmup } from '../../warmup/dedicated-ip.ts';
-import { limitsOn, type Plan } from '../../warmup/plan.ts';
-import { isHeld, warmupDayAt } from '../../warmup/progress.ts';
-import { HOUR_MS } from '../../warmup/units.ts';
+import type { DedicatedIp } from '../../warmup/dedicated-ip.ts';
+import type { Plan } from '../../warmup/plan.ts';
+import { isHeld } from '../../warmup/progress.ts';
 import { type IpQuota, ipQuotaOf } from '../../wire/quota.ts';
 import { type Counted, ipOf } from '../../wire/v1.ts';
 import type { Context } from '../context.ts';
 import { type Html, html, type Piece } from '../html.ts';
-import { bar, lengthText, limitText, percent, reasonText, time, usedText } from './words.ts';
+import { type Neglect, neglectsOf, neglectText } from './neglect.ts';
+import { bar, lengthText, limitText, reasonText, time, usedText } from './words.ts';
 
 export type IpView = {
   ip: DedicatedIp;
@@ -19,83 +18,32 @@ export type IpView = {
   plan: Plan | null;
   /** As the API shows it. */
   wire: ReturnType<typeof ipOf>;
+  /** It hardly sends; `null`: it does, or it is too early to tell. */
+  neglect: Neglect | null;
   nowMs: number;
 };
 
 export async function viewOf(context: Context, tenant: Tenant, ip: DedicatedIp): Promise<IpView> {
-  const [counted, plan] = await Promise.all([context.countedFor(tenant, ip), planOf(tenant, ip)]);
-  return { ip, counted, quota: ipQuotaOf(ip, counted), plan, wire: ipOf(ip, counted), nowMs: counted.nowMs };
+  const [view] = await viewsOf(context, tenant, [ip]);
+  return view!;
 }
 
-export const viewsOf = (context: Context, tenant: Tenant, ips: readonly DedicatedIp[]): Promise<IpView[]> =>
-  Promise.all(ips.map((ip) => viewOf(context, tenant, ip)));
-
-export type Day = {
-  fromMs: number;
-  toMs: number;
-  /** `null`: it was not warming then, as far as is known now. */
-  warmupDay: number | null;
-  dailyLimit: number | null;
-  hourlyCap: number | null;
-  /** The most that the limits let through in all of it; `null` is unlimited. */
-  sendable: number | null;
-  sent: number;
-};
-
-/** A day of an IP, counted from the day of its start, with what the plan says of it. */
-export function dayOf({ ip, counted, plan }: IpView, calendarDay: number): Day {
-  const calendar = calendarOf(ip);
-  const [fromMs, toMs] = [dayBeginsAt(calendar, calendarDay), dayBeginsAt(calendar, calendarDay + 1)];
-  const { counter, sent } = counted;
-  const running = counter?.state.dayFromMs === fromMs ? counter.state.dayUsed : 0;
-  const filed = sent.days.find((one) => one.fromMs === fromMs)?.sends ?? 0;
-  const { warmup } = ip;
-  const ended = warmup?.completedAtMs ?? null;
-  const isWarming = warmup !== null && plan !== null && (ended === null || fromMs < ended);
-  const warmupDay = isWarming
-    ? Math.min(warmupDayAt({ ...ip, warmup: asOf(warmup, fromMs) }, fromMs), warmup.totalDays)
-    : null;
-  const { dailyLimit, hourlyCap } =
-    warmupDay !== null && plan ? limitsOn(plan, warmupDay) : { dailyLimit: null, hourlyCap: null };
-  const byHour = hourlyCap === null ? null : hourlyCap * Math.ceil((toMs - fromMs) / HOUR_MS);
-  const sendable = dailyLimit === null ? byHour : byHour === null ? dailyLimit : Math.min(dailyLimit, byHour);
-  return { fromMs, toMs, warmupDay, dailyLimit, hourlyCap, sendable, sent: Math.max(running, filed) };
-}
-
-/**
- * The record has each correction at the instant at which it was made. One for days that stood still was made when they were
- * over, so before it, as many of them count as had begun by then.
- */
-function asOf(warmup: Warmup, atMs: number): Warmup {
-  const adjustments = warmup.adjustments.map((one) => {
-    if (one.atMs <= atMs) return one;
-    return { ...one, days: Math.min(0, one.days + daysBegunBetween(warmup, atMs, one.atMs + 1)) };
-  });
-  return { ...warmup, adjustments };
-}
-
-/** Below this share of what it might have sent, a day warms nobody. */
-const TOO_LITTLE = 0.25;
-
-/** A warming IP that hardly sends is not being warmed: how it was on the last whole day. `null`: well, or no day is over. */
-export function neglectOf(
-  view: IpView,
-): { sent: number; sendable: number; share: number; day: number } | null {
-  const { ip, nowMs } = view;
-  if (ip.status !== 'warming') return null;
-  const yesterday = calendarDayAt(calendarOf(ip), nowMs) - 1;
-  if (yesterday < 1) return null;
-  const { sent, sendable, warmupDay } = dayOf(view, yesterday);
-  if (sendable === null || warmupDay === null || sent >= sendable * TOO_LITTLE) return null;
-  return { sent, sendable, share: sent / sendable, day: warmupDay };
-}
-
-export function neglectText(view: IpView): string | null {
-  const neglect = neglectOf(view);
-  return (
-    neglect &&
-    `used ${percent(neglect.share)} of day ${neglect.day} (${usedText({ used: neglect.sent, limit: neglect.sendable })}): an IP that hardly sends is not being warmed`
+export async function viewsOf(
+  context: Context,
+  tenant: Tenant,
+  ips: readonly DedicatedIp[],
+): Promise<IpView[]> {
+  const looked = await Promise.all(
+    ips.map(async (ip) => {
+      const [counted, plan] = await Promise.all([context.countedFor(tenant, ip), planOf(tenant, ip)]);
+      return { ip, counted, plan };
+    }),
   );
+  const neglects = await neglectsOf(tenant, looked);
+  return looked.map(({ ip, counted, plan }, index) => ({
+    ...{ ip, counted, plan, neglect: neglects[index]! },
+    ...{ quota: ipQuotaOf(ip, counted), wire: ipOf(ip, counted), nowMs: counted.nowMs },
+  }));
 }
 
 export const dayText = ({ wire }: IpView): string =>
@@ -157,7 +105,7 @@ export function cellsOf(view: IpView): Record<'status' | 'standing' | 'day' | 'h
   const { quota, ip, nowMs } = view;
   const sends = ip.status === 'warming' || ip.status === 'active';
   const next = nextChange(view);
-  const neglect = neglectText(view);
+  const neglect = view.neglect && neglectText(view.neglect);
   const none = html`<span class="faint">nothing</span>`;
   return {
     status: html`${statusBadge(view)} <span class="day">${dayText(view)}</span>`,

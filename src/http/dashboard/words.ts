@@ -72,6 +72,14 @@ export function reasonText({
   }
 }
 
+/** What a hold stops. */
+export const stopsText = ({ sending, advance }: { sending: boolean; advance: boolean }) =>
+  sending && advance
+    ? 'no mail and no progress'
+    : sending
+      ? 'no mail, and the days go on'
+      : 'no progress, and mail goes on';
+
 /** The codes of a denied take, where no more is known than the code. */
 export const CODES: Readonly<Record<string, string>> = {
   status: 'the status sends nothing',
@@ -82,6 +90,7 @@ export const CODES: Readonly<Record<string, string>> = {
   burst: 'the bucket is empty',
   ceiling: 'the ceiling is used up',
   count: 'more at once than the limits ever allow',
+  unreachable: 'Redis could not be reached',
 };
 
 /** How a day or hour stands: `12 of 50`. */

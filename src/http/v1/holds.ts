@@ -1,10 +1,11 @@
-/** The stop button: no mail, no progress, or neither, for one IP or for a whole pool, at once. */
+/** The stop button: no mail, no progress, or neither, for one IP, for a whole pool or for the whole account. */
 import type { FastifyInstance } from 'fastify';
+import { accountHold, type HeldAll, holdAll, resumeAll } from '../../fleet/hold-all.ts';
 import { type HoldRequest, holdIp, resumeIp } from '../../fleet/ips.ts';
 import { holdPool, resumePool } from '../../fleet/pools.ts';
 import { parse } from '../../wire/parse.ts';
-import { IpShape, PoolShape } from '../../wire/shapes.ts';
-import { HoldBody } from '../../wire/v1.ts';
+import { AccountHoldChangeShape, AccountHoldShape, IpShape, PoolShape } from '../../wire/shapes.ts';
+import { HoldBody, holdOf } from '../../wire/v1.ts';
 import type { Context } from '../context.ts';
 import type { RouteDocs } from '../openapi.ts';
 import { describeIp } from './dedicated-ips.ts';
@@ -39,8 +40,42 @@ const RESUME_POOL: RouteDocs = {
   answers: { 200: PoolShape },
 };
 
+const GET_ALL: RouteDocs = {
+  summary: 'What stops the whole account',
+  id: 'getAccountHold',
+  answers: { 200: AccountHoldShape },
+};
+const HOLD_ALL: RouteDocs = {
+  summary: 'Stop the whole account: every IP, also those that come to it later',
+  description:
+    'The IPs are held one handful after the other: some ten thousand take a few seconds. What was broken off is sent again; the same hold again changes only the IPs that were left out.',
+  id: 'holdAccount',
+  body: HoldBody,
+  answers: { 200: AccountHoldChangeShape },
+  refusals: [409],
+  example: { because: 'a bounce storm' },
+};
+const RESUME_ALL: RouteDocs = {
+  summary: 'Lift the stop of the whole account',
+  description: 'What is held for itself or with its pool stays held.',
+  id: 'resumeAccount',
+  answers: { 200: AccountHoldChangeShape },
+};
+
 export function registerHolds(app: FastifyInstance, context: Context): void {
   const { tenantOf } = context;
+
+  const changeOf = ({ hold, changed }: HeldAll) => ({ hold: holdOf(hold), changed });
+  app.get('/v1/hold', { config: { docs: GET_ALL } }, async (request) => ({
+    hold: holdOf(await accountHold(tenantOf(request))),
+  }));
+  app.post('/v1/hold', { config: { docs: HOLD_ALL } }, async (request) => {
+    const asked = holdRequestOf(request.body);
+    return changeOf(await holdAll(tenantOf(request), asked));
+  });
+  app.delete('/v1/hold', { config: { docs: RESUME_ALL } }, async (request) =>
+    changeOf(await resumeAll(tenantOf(request))),
+  );
 
   app.post<{ Params: { id: string } }>(
     '/v1/dedicated-ips/:id/hold',
