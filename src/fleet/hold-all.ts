@@ -91,13 +91,11 @@ async function changeSome(
     if (applied[index]) continue;
     await changeIp(tenant, before.id, async (ip, atMs) => {
       const isOver = (await readStop(tenant)).rev !== stop.rev;
-      const decision = isOver || isGone(ip) ? { ip, changes: [] } : decideOne(ip, atMs);
+      // A released one has its hold no more, and nothing about it can be changed.
+      const decision = isOver || ip.status === 'released' ? { ip, changes: [] } : decideOne(ip, atMs);
       if (decision.ip !== ip) changed += 1;
       return { ...decision, check: [stillUnder(tenant, stop)] };
     });
   }
   return changed;
 }
-
-/** It may have been released meanwhile: then there is nothing to stop. */
-const isGone = ({ status }: DedicatedIp) => status === 'cooldown' || status === 'released';

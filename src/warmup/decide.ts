@@ -304,9 +304,10 @@ export function resume(ip: DedicatedIp, scope: string, nowMs: number, by: string
 export const isSameHold = (a: Hold, b: Hold): boolean =>
   a.sending === b.sending && a.advance === b.advance && a.because === b.because && a.untilMs === b.untilMs;
 
-/** Puts an IP under the stop of its account; where there is none, or it is under it already, nothing changes. */
+/** Puts an IP under the stop of its account; where there is none, or nothing to stop any more, nothing changes. */
 export function stopWithAccount(ip: DedicatedIp, stop: Hold | null, nowMs: number): Decision {
   if (!stop || !isHeld(stop, nowMs)) return unchanged(ip);
+  if (ip.status === 'cooldown' || ip.status === 'released') return unchanged(ip);
   const held = ip.holds.find(({ scope }) => scope === ACCOUNT_SCOPE);
   if (held && isSameHold(held, stop)) return unchanged(ip);
   return hold(ip, { ...stop, scope: ACCOUNT_SCOPE }, nowMs);
