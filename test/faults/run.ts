@@ -47,8 +47,11 @@ export function broken({ mayLose }: Scenario, round: Round): string[] {
     if (over.hourly + over.daily > 0) sentences.push(`${over.hourly + over.daily} sends over the limit`);
     if (grantsLost > 0) sentences.push(`${grantsLost} grants forgotten by Redis`);
     sentences.push(...changesLost);
-  } else if (over.hourly + over.daily > grantsLost) {
-    sentences.push(`${over.hourly + over.daily} sends over, more than the ${grantsLost} that Redis forgot`);
+  } else {
+    // What Redis may have forgotten counts as used up for the rest of the hour.
+    if (over.hourly > 0) sentences.push(`${over.hourly} sends over an hourly cap`);
+    if (over.daily > grantsLost)
+      sentences.push(`${over.daily} sends over a daily limit, more than the ${grantsLost} that Redis forgot`);
   }
   return sentences;
 }

@@ -22,7 +22,7 @@ export type Scenario = {
   readonly times: number;
   /**
    * `nothing`: what was acknowledged is there, no IP goes over. `measured`: Redis itself has lost writes, so changes may be
-   * gone, and an IP may go over by no more than the grants that were forgotten.
+   * gone, and an IP without an hourly cap may go over by no more than the grants that were forgotten.
    */
   readonly mayLose: 'nothing' | 'measured';
   /** Senders or workers are killed: their pids change, and what they were told last may be in no ledger. */
