@@ -85,15 +85,24 @@ async function connectToOne(url: string, settings: Settings): Promise<Redis> {
 /** Redis is there and does not want us, or we do not trust it: waiting changes nothing. */
 export class RedisRefused extends Error {}
 
-function unreachable(what: string, why: string): Error {
-  const isRefusal = /^(WRONGPASS|NOAUTH|NOPERM)/.test(why);
-  if (!isRefusal && !/certificate|altnames/i.test(why))
-    return new Error(`cannot reach ${what} (${why}); is it running?`);
-  return new RedisRefused(
-    isRefusal
-      ? `${what} refuses us (${why}); are the user and the password in the URL right, and percent-encoded?`
-      : `${what} is not trusted (${why}); name the file of its CA in REDIS_CA, and the host as its certificate has it`,
-  );
+function unreachable(what: string, message: string): Error {
+  const why = message.trim();
+  if (/^(WRONGPASS|NOAUTH|NOPERM)/.test(why)) {
+    return new RedisRefused(
+      `${what} refuses us (${why}); are the user and the password in the URL right, and percent-encoded?`,
+    );
+  }
+  if (/alert (certificate|bad certificate|unknown ca)/i.test(why)) {
+    return new RedisRefused(
+      `${what} wants a certificate of ours that it trusts (${why}); name its file in REDIS_CERT, and that of its key in REDIS_KEY`,
+    );
+  }
+  if (/certificate|altnames/i.test(why)) {
+    return new RedisRefused(
+      `${what} is not trusted (${why}); name the file of its CA in REDIS_CA, and the host as its certificate has it`,
+    );
+  }
+  return new Error(`cannot reach ${what} (${why}); is it running?`);
 }
 
 /** A user who may not ask (an ACL) is believed to have named all nodes, if there are several. */
