@@ -38,6 +38,12 @@ export function defineSchedule(schedule: WarmupSchedule): WarmupSchedule {
       `schedule "${schedule.id}": an id is 1 to 64 lower-case letters, digits and dashes (example: fourteen-day)`,
     );
   }
+  const given: unknown = 'daily' in schedule ? schedule.daily : schedule.hourly;
+  if (!Array.isArray(given) || !given.every((row) => typeof row === 'object' && row !== null)) {
+    throw new BadSchedule(
+      `schedule "${schedule.id}": its rows are no list of rows (example: daily: [{ day: 1, dailyLimit: 50 }])`,
+    );
+  }
   const rows = limitsOf(schedule);
   const [noun, first] = 'daily' in schedule ? (['day', 1] as const) : (['ageDays', 0] as const);
   const limitName = 'daily' in schedule ? 'daily limit' : 'hourly cap';

@@ -54,6 +54,8 @@ describe('a table is refused', () => {
       'schedule "Mine": an id is 1 to 64 lower-case',
     ],
     ['with a plus in its id', { ...daily([1, 50]), id: 'a+b' }, 'schedule "a+b": an id is'],
+    ['whose rows are no list', { ...daily(), daily: {} as never }, 'its rows are no list of rows'],
+    ['with a row that is none', { ...daily(), daily: [null] as never }, 'its rows are no list of rows'],
     ['without an id', { ...daily([1, 50]), id: '' }, 'schedule "": an id is'],
     ['with a dash at the end', { ...daily([1, 50]), id: 'mine-' }, 'schedule "mine-": an id is'],
     ['with 65 letters', { ...daily([1, 50]), id: 'a'.repeat(65) }, 'an id is 1 to 64'],
