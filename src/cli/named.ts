@@ -10,9 +10,12 @@ export const namesIp = (text: string) => text.startsWith('ip_') || isIP(text) !=
 
 /** @throws WarmlineError `invalid` for a malformed address */
 export const ipPath = (text: string) =>
-  `/v1/dedicated-ips/${encodeURIComponent(text.startsWith('ip_') ? text : canonicalAddress(text))}`;
+  `/v1/dedicated-ips/${encoded(text.startsWith('ip_') ? text : canonicalAddress(text))}`;
 
-export const poolPath = (text: string) => `/v1/dedicated-ips/pools/${encodeURIComponent(text)}`;
+/** Half a character cannot be encoded, and is in no name. */
+const encoded = (text: string) => encodeURIComponent(text.replace(/\p{Surrogate}/gu, '\ufffd'));
+
+export const poolPath = (text: string) => `/v1/dedicated-ips/pools/${encoded(text)}`;
 
 /** The path of whatever is named. */
 export const pathOf = (text: string) => (namesIp(text) ? ipPath(text) : poolPath(text));

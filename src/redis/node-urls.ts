@@ -23,5 +23,5 @@ function partsOf(item: string) {
   return { scheme, credentials, rest };
 }
 
-/** URLs that may be shown: without passwords. */
-export const hideSecrets = (text: string) => text.replace(/[^/,@]*@/g, '…@');
+/** URLs that may be shown: without passwords. It begins where a part begins, so that long texts are looked through once. */
+export const hideSecrets = (text: string) => text.replace(/(?<![^/,@])[^/,@]*@/g, '…@');
