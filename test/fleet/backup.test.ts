@@ -9,6 +9,7 @@ import { readChanges } from '../../src/fleet/changes.ts';
 import { judgeFleet, readFleet } from '../../src/fleet/checkup/fleet.ts';
 import { examineInventory } from '../../src/fleet/checkup/inventory.ts';
 import { type Tenant, tenantOf } from '../../src/fleet/engine.ts';
+import { accountHold, holdAll } from '../../src/fleet/hold-all.ts';
 import { addToInventory, bringIps, createIps } from '../../src/fleet/inventory.ts';
 import { getIp, holdIp, releaseIp, startWarmup } from '../../src/fleet/ips.ts';
 import { createPool, listPools } from '../../src/fleet/pools.ts';
@@ -264,6 +265,9 @@ test('an IP that the inventory does not know is told, and not left out', async (
 test('the account of the operator goes into an installation that has just begun', async () => {
   await other.reset();
   await fleet.bring({ status: 'active' });
+  const stop = { sending: true, advance: true, because: 'a leaked password', untilMs: null };
+  await holdAll(fleet.tenant, stop);
   await restoreBackup(other.engine, readBackup(await backup(fleet, 'default')));
+  expect(await accountHold(other.tenant), 'its stop, for IPs that come later').toMatchObject(stop);
   expect(await other.redis.zcard(tenantOf(other.engine, DEFAULT_ACCOUNT, 'test').keys.ips)).toBe(1);
 });

@@ -36,6 +36,8 @@ const InventoryEntry = z.object({
 });
 const Line = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('subuser'), account: StoredAccount }),
+  /** What stops the whole account, also IPs that come later: as Redis keeps it. */
+  z.object({ kind: z.literal('stop'), record: z.string().startsWith('{"rev":') }),
   z.object({ kind: z.literal('plan'), digest: z.string(), plan: Plan }),
   z.object({
     kind: z.literal('pool'),

@@ -51,6 +51,8 @@ export async function restoreBackup(
   for (const { digest, plan } of of('plan')) {
     await engine.scripts.redis.set(tenant.keys.plan(digest), JSON.stringify(plan));
   }
+  // Before the IPs: none may come without it.
+  for (const { record } of of('stop')) await engine.scripts.redis.set(tenant.keys.accountHold, record);
   await restoreIps(tenant, backup, ips, onProgress);
   for (const pool of pools) await restorePool(tenant, pool);
   await restoreKeys(engine, keys);

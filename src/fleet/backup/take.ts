@@ -31,6 +31,7 @@ export async function takeBackup(
   /** IPs whose address the inventory does not know: on their way out, or a fault. */
   const adrift = new Set<string>();
   let pools: LineOf<'pool'>[] = [];
+  let stop: string | null = null;
   let takenAtMs = 0;
   let dirty: string[] | null = null;
   for (let round = 1; ; round += 1) {
@@ -47,6 +48,7 @@ export async function takeBackup(
       onProgress(ips.size);
     }
     pools = await readPools(tenant);
+    stop = await engine.scripts.redis.get(tenant.keys.accountHold);
     const after = await endOfStream(tenant);
     if (after === before) break;
     dirty = await changedSince(tenant, before);
@@ -61,6 +63,7 @@ export async function takeBackup(
   };
   const lines: Line[] = [
     ...subusers.map((one): Line => ({ kind: 'subuser', account: one })),
+    ...(stop === null ? [] : [{ kind: 'stop', record: stop } satisfies Line]),
     ...plans,
     ...pools,
     ...ips.values(),
