@@ -128,7 +128,7 @@ test('Redis starts with the command of the file, and its user is the one of docs
   const [program, ...args] = services.redis.command.map(filledIn);
   expect(program).toBe('redis-server');
   const server = await startRedisServer({ config: args });
-  const operator = new Redis(server.url);
+  const operator = new Redis(server.url.replace('//', `//default:${SET.REDIS_PASSWORD}@`));
   try {
     const listed = (await operator.call('ACL', 'LIST')) as string[];
     const ofCompose = listed.find((line) => line.startsWith('user warmline '));
@@ -145,6 +145,8 @@ test('Redis starts with the command of the file, and its user is the one of docs
       expect.arrayContaining(['appendfsync', 'always', 'appendonly', 'yes']),
     );
     expect(await operator.config('GET', 'maxmemory-policy')).toEqual(['maxmemory-policy', 'noeviction']);
+    // Who may ask for settings must not learn the operator's password by it.
+    expect(await operator.config('GET', 'requirepass')).toEqual(['requirepass', '']);
     const nobody = new Redis(`redis://127.0.0.1:${server.port}`, { maxRetriesPerRequest: 0 });
     nobody.on('error', () => {});
     await expect(nobody.ping()).rejects.toThrow('NOAUTH');
