@@ -115,7 +115,13 @@ test.each<[what: string, args: string[], env: NodeJS.ProcessEnv, code: number, s
   ['an option', ['--sample', 'many'], {}, 2, /--sample/],
   ['the environment', [], { REDIS_URL: 'http://x' }, 2, /REDIS_URL/],
   ['no Redis', [], {}, 1, /^failure +redis +no Redis is named and none runs in/m],
-  ['one that is away', [], { REDIS_URL: 'redis://127.0.0.1:1' }, 1, /^failure +redis +cannot reach Redis at redis:/m],
+  [
+    'one that is away',
+    [],
+    { REDIS_URL: 'redis://127.0.0.1:1' },
+    1,
+    /^failure +redis +cannot reach Redis at redis:/m,
+  ],
 ])('called wrongly, or without a Redis: %s', async (_, args, env, code, says) => {
   const run = await check(args, env);
   expect(run.code).toBe(code);
@@ -123,12 +129,18 @@ test.each<[what: string, args: string[], env: NodeJS.ProcessEnv, code: number, s
   expect(code === 2 ? run.out : run.err).toBe('');
 });
 
+/** Everything but the mark of the queue that expires by itself. */
+const dumpKept = async () => {
+  const { 'warmline:{queue}:sweep:stalled-check': _, ...kept } = await fleet.dump();
+  return kept;
+};
+
 test('it writes nothing', async () => {
   await worker.stop();
   stoppedMs = Date.now();
-  const before = await fleet.dump();
+  const before = await dumpKept();
   expect(notWell(await found())).toEqual([]);
-  expect(await fleet.dump()).toEqual(before);
+  expect(await dumpKept()).toEqual(before);
 });
 
 /** Plants a fault, looks, takes it away again. */
@@ -298,7 +310,11 @@ const WARNINGS: Fault[] = [
     'webhooks',
     /nothing gets through to example\.com for 2 h/,
     async () => {
-      const hook = await createWebhook(fleet.tenant, { url: 'https://example.com/x' }, { allowPrivate: false });
+      const hook = await createWebhook(
+        fleet.tenant,
+        { url: 'https://example.com/x' },
+        { allowPrivate: false },
+      );
       await noteFailure(fleet.tenant, hook.id, stoppedMs - 2 * 3_600_000);
       return () => fleet.redis.del(keys().webhooks, keys().webhooksFailing);
     },
