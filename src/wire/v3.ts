@@ -18,9 +18,11 @@ export class V3Refusal extends Error {
   readonly body: { error?: string; errors: V3Error[] };
 
   constructor(status: number, errors: V3Error[], extra: { error?: string } = {}) {
-    super(errors[0]!.message);
+    // Messages quote names that somebody gave; a line break in one must not become a second line of a log.
+    const onOneLine = errors.map((one) => ({ ...one, message: one.message.replace(/\p{Cc}+/gu, ' ') }));
+    super(onOneLine[0]!.message);
     this.status = status;
-    this.body = { ...extra, errors };
+    this.body = { ...extra, errors: onOneLine };
   }
 }
 

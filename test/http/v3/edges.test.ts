@@ -455,3 +455,12 @@ test('an address that this dialect cannot name is never given to it, however lon
   // The other dialect takes it.
   expect((await ask('POST', '/v1/dedicated-ips')).body.ipAddress).toBe('2001:db8:9::1');
 });
+
+test('a name with a line break stands on one line of a refusal', async () => {
+  const { body } = await ask('POST', '/v3/send_ips/pools', { name: 'first\r\nsecond' });
+  const answer = await ask('POST', `/v3/send_ips/pools/${body.id}/ips:batchDelete`, { ips: [outside] });
+  expect(answer.status).toBe(400);
+  expect(answer.body.errors).toEqual([
+    { field: 'ips', message: `not found in pool ‘first second’: ${outside}` },
+  ]);
+});
