@@ -53,22 +53,8 @@ const listed = (counts: Record<string, number>) =>
     .map(([name, number]) => `${name} ${number}`)
     .join(', ');
 
-function inWords({
-  findings,
-  seed,
-  byKind,
-  byClass,
-  byStatus,
-  before,
-  after,
-  slowest,
-  seconds,
-}: Report): string {
+function inWords({ seed, byKind, byClass, byStatus, before, after, slowest, seconds }: Report): string {
   return [
-    ...findings.map(
-      ({ at, what, request, answer }) => `\n#${at} (--seed ${seed}): ${what}\n${request}\n${answer}`,
-    ),
-    '',
     `by kind: ${listed(byKind)}`,
     `by class: ${listed(byClass)}`,
     `by status: ${listed(byStatus)}`,
@@ -85,7 +71,14 @@ if (help) {
 } else {
   const [requests, seed] = [wholeNumber('requests', wanted), wholeNumber('seed', named)];
   const atOnce = wholeNumber('at-once', together);
-  const report = await fuzz({ requests, seed, atOnce, progress: showProgress(requests) });
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort()).once('SIGTERM', () => stop.abort());
+  const report = await fuzz({
+    ...{ requests, seed, atOnce, progress: showProgress(requests), signal: stop.signal },
+    onFinding: ({ at, what, request, answer }) => {
+      process.stderr.write(`\n#${at} (--seed ${seed}): ${what}\n${request}\n${answer}\n`);
+    },
+  });
   const { findings, before, after } = report;
   const line = `fuzz: ${report.requests} requests, ${findings.length} findings, heap ${before.heapMb} -> ${after.heapMb} MB`;
   process.stdout.write(json ? `${JSON.stringify(report, null, 2)}\n` : `${inWords(report)}${line}\n`);

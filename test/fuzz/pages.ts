@@ -31,10 +31,10 @@ export async function openBrowser(stage: Stage): Promise<Browser> {
       payload: new URLSearchParams({ key: keys[who] ?? ADMIN_KEY }).toString(),
     });
     const cookie = String(headers['set-cookie']).split(';')[0]!;
+    // A session that is over is no secret any more, and a list that grows would make each look cost more than the one before.
+    for (const secret of secretsOf(cookies.get(who))) secrets.delete(secret);
     cookies.set(who, cookie);
-    const id = cookie.slice(cookie.indexOf('=') + 1);
-    secrets.set(id, `the session of the ${who}`);
-    secrets.set(hashOf(id), `the name in Redis of the session of the ${who}`);
+    for (const secret of secretsOf(cookie)) secrets.set(secret, `the session of the ${who}`);
     return cookie;
   }
 
@@ -83,6 +83,12 @@ export async function openBrowser(stage: Stage): Promise<Browser> {
 
 /** `inject` takes what a header may hold; the rest goes over sockets. */
 const isToBeSent = (value: string) => /^[\x20-\x7e]*$/.test(value);
+
+/** The id of a session, and its name in Redis. */
+function secretsOf(cookie = ''): string[] {
+  const id = cookie.slice(cookie.indexOf('=') + 1);
+  return id === '' ? [] : [id, hashOf(id)];
+}
 
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
 

@@ -117,7 +117,7 @@ describe('the hot record', () => {
   test('is unpacked as it was packed', () => {
     fc.assert(
       fc.property(quota, texts, (given, names) => {
-        const { state, quota: read, texts: told } = unpackHot(packNew(packPublished(given, names)));
+        const { state, quota: read, texts: told } = unpackHot(packNew(packPublished(given, names), null));
         expect(state).toEqual(NEW_COUNTER);
         expect(told).toEqual(names);
         expect(read).toEqual({ ...given, edgesMs: tellingEdges(given) });

@@ -46,6 +46,10 @@ export type Run = {
   /** So many requests are under way at the same time; 1 replays a run exactly. */
   atOnce?: number;
   progress?: (done: number, findings: number) => void;
+  /** Is told of each finding at once. */
+  onFinding?: (finding: Finding) => void;
+  /** Ends the run early, with what it has seen. */
+  signal?: AbortSignal;
 };
 
 const KINDS: Record<Kind, number> = { valid: 30, nearly: 28, hostile: 12, page: 8, form: 8, socket: 14 };
@@ -76,7 +80,7 @@ export async function fuzz(run: Run): Promise<Report> {
 async function play(
   stage: Stage,
   uncaught: string[],
-  { requests, seed, atOnce = 16, progress = () => {} }: Run,
+  { requests, seed, atOnce = 16, progress = () => {}, onFinding = () => {}, signal }: Run,
 ): Promise<Report> {
   const begunMs = performance.now();
   const clock = { nowMs: await stage.fleet.now() };
@@ -92,7 +96,9 @@ async function play(
     const kind = what.replace(/[0-9a-f]{6,}|\d+|"[^"]*"/g, '#').slice(0, 120);
     const count = (alike.get(kind) ?? 0) + 1;
     alike.set(kind, count);
-    if (count <= MOST_ALIKE) findings.push({ at, what, request, answer });
+    if (count > MOST_ALIKE) return;
+    findings.push({ at, what, request, answer });
+    onFinding(findings.at(-1)!);
   }
 
   async function lookAtOther(at: number): Promise<void> {
@@ -124,7 +130,7 @@ async function play(
   }
 
   let at = 0;
-  while (at < requests && findings.length < MOST_FINDINGS) {
+  while (at < requests && findings.length < MOST_FINDINGS && !signal?.aborted) {
     const done = at;
     const batch: Drawn[] = [];
     let alone: Drawn | null = null;
@@ -150,8 +156,7 @@ async function play(
   }
   await lookAtOther(at);
   const after = await measure(stage);
-  if (requests >= LONG_RUN && at === requests)
-    for (const what of growthBetween(before, after, requests)) find(at, what, 'all of them');
+  if (at >= LONG_RUN) for (const what of growthBetween(before, after, at)) find(at, what, 'all of them');
   const seconds = Math.round((performance.now() - begunMs) / 1000);
   return { seed, requests: at, findings, ...counts, before, after, slowest, seconds };
 }
