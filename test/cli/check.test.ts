@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { examine } from '../../src/cli/check.ts';
 import { createApiKey } from '../../src/fleet/api-keys.ts';
 import type { Finding } from '../../src/fleet/checkup/finding.ts';
