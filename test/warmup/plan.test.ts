@@ -75,3 +75,15 @@ test('the digest names the rows: the same for the same, another for any other', 
   const edited = { ...plan, days: plan.days.map((day) => ({ ...day, dailyLimit: day.dailyLimit! + 1 })) };
   expect(planDigest(edited)).not.toBe(planDigest(plan));
 });
+
+test('an unknown schedule tells programs which are known, in order', () => {
+  const book = new Map([sendgridHourly, fourteenDay].map((schedule) => [schedule.id, schedule]));
+  const refused = (() => {
+    try {
+      return buildPlan('fast', book);
+    } catch (error) {
+      return error;
+    }
+  })();
+  expect((refused as WarmlineError).details).toEqual({ known: ['fourteen-day', 'sendgrid-hourly'] });
+});
