@@ -7,7 +7,7 @@ export default {
   packageManager: 'npm',
   plugins: ['@stryker-mutator/vitest-runner'],
   testRunner: 'vitest',
-  vitest: { configFile: 'test/mutation/vitest.config.ts' },
+  vitest: { configFile: 'test/mutation/vitest.config.ts', related: false },
   mutate: ['src/warmup/**/*.ts'],
   // The wording of a sentence is no rule; what a sentence must hold is stated where people read it.
   mutator: { excludedMutations: ['StringLiteral'] },
