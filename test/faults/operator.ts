@@ -27,13 +27,15 @@ const LANES = 3;
 const CYCLES = 4;
 const PAUSE_MS = 20;
 
-/** Fewer than a pool may have. */
-const IPS_PER_POOL = 50;
+/** Nearly as many as a pool may have, so that an account never needs as many pools as it may have. */
+const IPS_PER_POOL = 95;
 
 export function openOperator(api: Api, ledger: Ledger): { start(): Operator } {
   const expected = new Map<string, Expected>();
   const poolOf = new Map<string, string>();
   let pools = 0;
+  /** The pool that each lane fills, from one round to the next. */
+  const filling = Array.from({ length: LANES }, () => ({ poolId: '', joined: IPS_PER_POOL }));
 
   function start(): Operator {
     const acknowledgedAt: number[] = [];
@@ -69,13 +71,13 @@ export function openOperator(api: Api, ledger: Ledger): { start(): Operator } {
       return false;
     }
 
-    async function lane(): Promise<void> {
-      let [poolId, joined] = ['', IPS_PER_POOL];
+    async function lane(current: { poolId: string; joined: number }): Promise<void> {
       while (!stopped) {
-        if (joined === IPS_PER_POOL) {
+        if (current.joined === IPS_PER_POOL) {
           const pool = await ask('POST', '/v1/dedicated-ips/pools', { name: `pool-${pools++}` });
           if (!pool) continue;
-          [poolId, joined] = [String(pool.id), 0];
+          current.poolId = String(pool.id);
+          current.joined = 0;
         }
         const created = await ask('POST', '/v1/dedicated-ips', {});
         if (!created) continue;
@@ -83,9 +85,9 @@ export function openOperator(api: Api, ledger: Ledger): { start(): Operator } {
         const path = `/v1/dedicated-ips/${id}`;
         expected.set(id, { status: ['provisioning'], perDay: [null], held: [false], inPool: [false] });
         if (!(await change(id, 'status', 'warming', 'POST', `${path}/warmup`, {}))) continue;
-        const join = ['POST', `/v1/dedicated-ips/pools/${poolId}/ips`, { ipId: id }] as const;
-        poolOf.set(id, poolId);
-        joined += 1;
+        const join = ['POST', `/v1/dedicated-ips/pools/${current.poolId}/ips`, { ipId: id }] as const;
+        poolOf.set(id, current.poolId);
+        current.joined += 1;
         if (!(await change(id, 'inPool', true, ...join))) continue;
         for (let cycle = 1; cycle <= CYCLES && !stopped; cycle += 1) {
           const ceiling = { perDay: cycle, perHour: null };
@@ -97,7 +99,7 @@ export function openOperator(api: Api, ledger: Ledger): { start(): Operator } {
         }
       }
     }
-    const lanes = Array.from({ length: LANES }, lane);
+    const lanes = filling.map(lane);
 
     return {
       acknowledgedAt,
