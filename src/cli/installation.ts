@@ -28,7 +28,7 @@ export async function openInstallation(): Promise<Installation> {
       `no Redis is named and none runs in ${config.dataDir}; set REDIS_URL, or start it with npm start`,
     );
   }
-  const redis = await connect(redisUrl).catch((error: Error) => {
+  const redis = await connect(redisUrl, { tls: config.redisTls ?? undefined }).catch((error: Error) => {
     throw new WarmlineError('conflict', error.message);
   });
   try {

@@ -120,12 +120,17 @@ describe.skipIf(!OPENSSL)(
       await expect(connect(url, { tls: { ca: authority.cert } })).rejects.toThrow(
         /wants a certificate of ours that it trusts .*REDIS_CERT|cannot reach Redis/s,
       );
-      const worker = start(['worker'], {
+      const certificates = {
         REDIS_CA: authority.certFile,
         REDIS_CERT: client.certFile,
         REDIS_KEY: client.keyFile,
-      });
+      };
+      const worker = start(['worker'], certificates);
       await worker.says(/running; stop with Ctrl-C/);
+      const check = start(['check', '--json'], certificates);
+      await check.ended;
+      expect(check.said()).toContain('"redis');
+      expect(check.said()).not.toMatch(/cannot reach|is not trusted|wants a certificate/);
     });
 
     test('a cluster, and the queue beside it, have the same certificates', async () => {
