@@ -138,7 +138,9 @@ function laidOut(columns: readonly Column[], rows: readonly FleetRow[]): Line[] 
 }
 
 const statusOf = ({ status, hold }: Ip): Cell =>
-  hold ? { text: `${status}, held`, colour: 'red' } : { text: status, ...colour(colourOfStatus(status)) };
+  hold
+    ? { text: `${status}, ${hold.sending ? 'held' : 'no progress'}`, colour: hold.sending ? 'red' : 'yellow' }
+    : { text: status, ...colour(colourOfStatus(status)) };
 
 const dayOf = ({ warmup: { currentDay, totalDays } }: Ip) =>
   currentDay === null ? '' : `${currentDay} of ${totalDays}`;

@@ -68,6 +68,7 @@ test.each([
   ['10.1', ['10.1.0.0', '10.1.255.255']],
   ['203.0.113.', ['203.0.113.0', '203.0.113.255']],
   ['203.0.113.9/28', ['203.0.113.0', '203.0.113.15']],
+  ['2001:DB8:', ['2001:db8::', '2001:db8:ffff:ffff:ffff:ffff:ffff:ffff']],
   ['300.1', null],
   ['team', null],
 ])('a search for "%s" looks at the addresses %j', (q, within) => {
@@ -80,6 +81,8 @@ test('an IPv6 range is found', async () => {
   const someone = await signedIn(api, ADMIN_KEY);
   expect(await allPages(someone, '/?q=2001:db8::/32')).toEqual([ip.address]);
   expect(await allPages(someone, '/?q=2001:0db8:0::1')).toEqual([ip.address]);
+  expect(await allPages(someone, '/?q=2001:DB8:')).toEqual([ip.address]);
+  expect(await allPages(someone, '/?q=2001:db9:')).toEqual([]);
 });
 
 test('among 10 000 IPs the page answers within twice the time that it needs among 100', async () => {
@@ -127,7 +130,10 @@ describe('the stop of the account', () => {
     expect(page).toContain('href="/stop/lift"');
     expect(page).toContain('href="/stop"');
     expect(page).toContain('The account is stopped, no mail and no progress: a leak.');
-    expect((await api.ask('GET', '/v1/hold')).body.hold).toMatchObject({ because: 'a leak', scope: 'account' });
+    expect((await api.ask('GET', '/v1/hold')).body.hold).toMatchObject({
+      because: 'a leak',
+      scope: 'account',
+    });
     await someone.press('/stop', { because: 'a leak' });
     expect((await api.ask('GET', `/v1/dedicated-ips/${later!.id}`)).body.hold.scope).toBe('account');
     expect((await take()).because.code).toBe('hold');

@@ -263,10 +263,10 @@ type Search = {
 
 const any = () => true;
 
-/** `203.0.113.7`, `ip_...`, `203.0.113.`, `203.0.113.0/28`, `team:billing`. */
+/** `203.0.113.7`, `ip_...`, `203.0.113.`, `203.0.113.0/28`, `2001:db8:`, `team:billing`. */
 export function searchOf(q: string): Search {
   if (q === '') return { one: null, within: null, fits: any };
-  if (/^ip_[0-9a-z]{1,64}$/.test(q)) return { one: q, within: null, fits: any };
+  if (/^ip_[0-9a-z]{1,64}$/i.test(q)) return { one: q.toLowerCase(), within: null, fits: any };
   if (ipaddr.isValidCIDR(q)) {
     const family = q.includes(':') ? ipaddr.IPv6 : ipaddr.IPv4;
     const last =
@@ -280,9 +280,19 @@ export function searchOf(q: string): Search {
     const padded = (filler: number) => [...octets, filler, filler, filler].slice(0, 4).join('.');
     return { one: null, within: [padded(0), padded(255)], fits: any };
   }
+  const groups = /^((?:[0-9a-f]{1,4}:){1,7})$/i.exec(q)?.[1]?.slice(0, -1).split(':');
+  if (groups) {
+    const padded = (filler: string) =>
+      ipaddr.parse([...groups, ...Array(8 - groups.length).fill(filler)].join(':')).toString();
+    return { one: null, within: [padded('0'), padded('ffff')], fits: any };
+  }
   if (ipaddr.isValid(q)) return { one: canonicalAddress(q, 'q'), within: null, fits: any };
   const hasLabel = labelWanted(q);
-  return { one: null, within: null, fits: ({ labels, hostname }) => hasLabel(labels) || hostname === q };
+  return {
+    one: null,
+    within: null,
+    fits: ({ labels, hostname }) => hasLabel(labels) || hostname === q.toLowerCase(),
+  };
 }
 
 function isWithin(address: string, [first, last]: readonly [string, string]): boolean {
