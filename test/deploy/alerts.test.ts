@@ -1,5 +1,8 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -8,6 +11,8 @@ import { createRegistry, roundTripHistogram } from '../../src/runtime/metrics.ts
 import { startWebhooks } from '../../src/worker/webhooks.ts';
 import { startWorker } from '../../src/worker/worker.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
+import { eventually } from '../support/processes.ts';
+import { freePort } from '../support/redis-server.ts';
 
 // What stands in deploy/ and docs/metrics.md, held against the metrics of a whole running process.
 
@@ -16,14 +21,9 @@ const read = (name: string) => readFileSync(file(name), 'utf8');
 
 /** Debian and others have it in the package prometheus. */
 const PROMTOOL = process.env.PROMTOOL ?? 'promtool';
-const hasPromtool = (() => {
-  try {
-    execFileSync(PROMTOOL, ['--version'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-})();
+const PROMETHEUS = process.env.PROMETHEUS ?? 'prometheus';
+const isThere = (program: string) => spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0;
+const hasPromtool = isThere(PROMTOOL);
 
 let fleet: Fleet;
 let text: string;
@@ -119,5 +119,50 @@ test.skipIf(!hasPromtool)(
     // What Node itself is told by is named by others.
     const ours = text.split('\n').filter((line) => /^(# \w+ )?warmline_/.test(line));
     run(['check', 'metrics', '--extended'], `${ours.join('\n')}\n`);
+  },
+);
+
+test.skipIf(!isThere(PROMETHEUS))(
+  'a real Prometheus understands every query of the dashboard (skipped only where there is none; Grafana itself is not tried)',
+  async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'warmline-prometheus-'));
+    writeFileSync(join(dir, 'prometheus.yml'), 'global: {}\n');
+    const port = await freePort();
+    const prometheus = spawn(
+      PROMETHEUS,
+      [
+        `--config.file=${join(dir, 'prometheus.yml')}`,
+        `--storage.tsdb.path=${join(dir, 'data')}`,
+        `--web.listen-address=127.0.0.1:${port}`,
+      ],
+      { stdio: 'ignore' },
+    );
+    try {
+      const url = `http://127.0.0.1:${port}`;
+      await eventually(
+        'Prometheus is ready',
+        async () => {
+          const ready = await fetch(`${url}/-/ready`).catch(() => null);
+          return ready?.ok === true;
+        },
+        60_000,
+      );
+      const { panels } = JSON.parse(read('deploy/grafana-dashboard.json')) as {
+        panels: { title: string; targets?: { expr: string }[] }[];
+      };
+      const queries = panels.flatMap(({ title, targets = [] }) =>
+        targets.map(({ expr }) => ({ title, query: expr.replaceAll('$account', '.*') })),
+      );
+      expect(queries.length).toBeGreaterThan(30);
+      for (const { title, query } of queries) {
+        expect(query, title).not.toContain('$');
+        const answer = await fetch(`${url}/api/v1/query?${new URLSearchParams({ query })}`);
+        expect((await answer.json()) as object, `${title}: ${query}`).toMatchObject({ status: 'success' });
+      }
+    } finally {
+      prometheus.kill();
+      await once(prometheus, 'exit');
+      rmSync(dir, { recursive: true, force: true });
+    }
   },
 );
