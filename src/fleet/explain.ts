@@ -10,7 +10,7 @@ import { nowIn, type Tenant } from './engine.ts';
 import { getPool } from './pools.ts';
 
 /**
- * What a take would be answered at this moment, and why. Nothing is taken and nothing is written.
+ * What a take would be answered at this moment, and why. Nothing is taken and nothing is counted.
  * @throws WarmlineError `not_found` as the take itself
  */
 export async function explain(

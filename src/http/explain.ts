@@ -19,7 +19,7 @@ const EXPLAIN: RouteDocs = {
 };
 
 export function registerExplain(app: FastifyInstance, { tenantOf, limiterOf }: Context): void {
-  // The worst of them, among ten thousand IPs whose hour has just turned, holds Redis for a quarter of a second.
+  // The worst of them, among ten thousand IPs whose hour has just turned, takes a quarter of a second of Redis, in a hundred calls.
   const inTurn = takeTurns('explanations', { atOnce: 1, inLine: 20 });
   app.post('/v1/quota/explain', { config: { scope: 'read', docs: EXPLAIN } }, async (request) => {
     const asked = readExplain(request.body);

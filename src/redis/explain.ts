@@ -2,7 +2,7 @@
 import type { Binding } from '../warmup/counter.ts';
 import type { Explained } from '../warmup/explanation.ts';
 import { answerOf, ReplyReader, type TakeAnswer } from './answer.ts';
-import { type AccountRef, accountKeys } from './keys.ts';
+import { type AccountKeys, type AccountRef, accountKeys } from './keys.ts';
 import type { Scripts } from './scripts.ts';
 
 /** The numbers of what binds, as the scripts write them. */
@@ -37,7 +37,7 @@ export type ExplainReply = {
   ips: (Explained & { ip: string; ipId: string; granted: number })[];
 };
 
-/** `null`: there is no such pool, or nothing is published for the IP. Nothing is written. */
+/** `null`: there is no such pool, or nothing is published for the IP. Nothing is counted. */
 export async function explainTake(
   scripts: Scripts,
   account: AccountRef,
@@ -48,6 +48,7 @@ export async function explainTake(
     'address' in target
       ? ['ip', target.address, target.id ?? '']
       : ['pool', target.pool, target.family ?? '', ...target.among];
+  if ('pool' in target && target.among.length === 0) await setRight(scripts, keys, target);
   const reply = (await scripts.runBuffer('explain', [
     keys.account,
     keys.prefix,
@@ -73,6 +74,24 @@ export async function explainTake(
       return { ip, ipId, granted: row.readDoubleLE(0), ...explained(row) };
     }),
   };
+}
+
+/** Calls of 96 IPs each, a few milliseconds of Redis: for more IPs than an account is meant to have. */
+const MOST_PARTS = 160;
+
+/**
+ * Of thousands of IPs that turned together the whole index is out of date. It is set right as takes do it, but in parts,
+ * between which Redis serves the senders; then the choice is explained in one more call.
+ */
+async function setRight(
+  scripts: Scripts,
+  keys: AccountKeys,
+  { pool, family }: { pool: string; family: 4 | 6 | null },
+): Promise<void> {
+  for (let parts = 0; parts < MOST_PARTS; parts += 1) {
+    const more = await scripts.run('set-right', [keys.account, keys.prefix, pool, family ?? '']);
+    if (Number(more) !== 1) return;
+  }
 }
 
 function explained(row: Buffer): Explained {

@@ -20,6 +20,7 @@ const KEY_COUNTS = {
   'take-many': 1,
   lease: 1,
   explain: 1,
+  'set-right': 1,
   refund: 1,
   wake: 1,
   read: 3,

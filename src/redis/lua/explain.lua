@@ -14,7 +14,7 @@
 -- A row, doubles: granted (sends of this take), room (-1: no limit), binds (a BY_ number), limit, remaining, resetsAt, roomAt
 --   (-1: never), room at that instant (-1: no limit), gate, heldUntil, from, to, daily, dayUsed, hourFrom, hourTo, hourly,
 --   hourUsed, burst, tokens in the bucket, when it is full, flags; then the text of the record.
--- Nothing is written, not even the hints of the index: what the choice sets right there is kept here, and forgotten.
+-- Nothing is written. set-right.lua comes before it; what of the index has become out of date since is kept here, and forgotten.
 --- @include "now"
 --- @include "fence"
 local world, kept = redis, {}
@@ -140,6 +140,8 @@ end
 local scope, family, among = scope_of(prefix, ARGV[5]), ARGV[6], ARGV[7] and { unpack(ARGV, 7) }
 if not scope then return false end
 --- @include "pool"
+-- Of thousands set-right.lua has left few, and where it gave up one look is enough to say so.
+ENOUGH_SET_RIGHT, MOST_SET_RIGHT = MOST_IPS, MOST_IPS
 local reply, _, chosen = take_from_pool(scope, count, partial, true, family, among)
 
 -- The counters as the take found them: what it charged, and never wrote, is taken back.
@@ -173,14 +175,21 @@ else
   end
   in_order(list)
 end
-for _, one in ipairs(waiting) do one.score = room_at(one.c, need) or HUGE end
+for _, one in ipairs(waiting) do
+  one.later = room_at(one.c, need)
+  one.score = one.later or HUGE
+end
 in_order(waiting)
 
 local ceiling = gate and gate.ceiling
 local shown = { reply, head(members, gate, allow, scope), ceiling and row(ceiling, 0, room_at(ceiling, need)) or '' }
 for _, part_of in ipairs({ list, waiting }) do
   for _, one in ipairs(part_of) do
-    if #shown < MOST_SHOWN + 3 then shown[#shown + 1] = row(one.c, granted[one.address] or 0, room_at(one.c, need)) end
+    if #shown < MOST_SHOWN + 3 then
+      local later = one.later
+      if later == nil then later = room_at(one.c, need) end
+      shown[#shown + 1] = row(one.c, granted[one.address] or 0, later)
+    end
   end
 end
 return shown
