@@ -62,7 +62,8 @@ export function calendarDayAt(calendar: Calendar, nowMs: number): number {
  */
 export function daysBegunBetween(calendar: Calendar, fromMs: number, toMs: number): number {
   if (toMs <= fromMs) return 0;
-  return Math.max(0, calendarDayAt(calendar, toMs - 1) - calendarDayAt(calendar, fromMs));
+  // The start is no turn of a day, also when the clock went back behind it.
+  return Math.max(0, calendarDayAt(calendar, toMs - 1) - Math.max(1, calendarDayAt(calendar, fromMs)));
 }
 
 function firstTurnWall(calendar: Calendar): number {

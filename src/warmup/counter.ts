@@ -71,12 +71,15 @@ function refill(window: Window, startMs: number, endMs: number): number {
   return flowed(window, endMs) - flowed(window, startMs);
 }
 
+/** A window has no length when the clock went back behind the start of a warm-up. */
+const secondsOf = ({ fromMs, toMs }: Window) => Math.max(1, Math.ceil((toMs - fromMs) / 1000));
+
 /**
  * What has flowed in since the beginning of a window at the rate of its daily limit. Rounded only here, so that many small
  * steps add up to exactly what one large step gives, and a wait that was told comes true to the millisecond.
  */
 function flowed(window: Window, atMs: number): number {
-  const seconds = Math.ceil((window.toMs - window.fromMs) / 1000);
+  const seconds = secondsOf(window);
   const units = (window.limits.dailyLimit ?? 0) * 3600;
   const elapsed = Math.max(0, atMs - window.fromMs);
   return elapsed * Math.floor(units / seconds) + Math.floor((elapsed * (units % seconds)) / seconds);
@@ -224,7 +227,7 @@ function msUntil(window: Window, atMs: number, units: number): number {
   if (units <= 0) return 0;
   const { hourlyCap, dailyLimit } = window.limits;
   if (hourlyCap !== null) return Math.ceil(units / hourlyCap);
-  const seconds = Math.ceil((window.toMs - window.fromMs) / 1000);
+  const seconds = secondsOf(window);
   const total = flowed(window, atMs) + units;
   let ms = Math.max(0, window.fromMs - atMs + Math.ceil((total / ((dailyLimit ?? 0) * 3600)) * seconds));
   // The quotient above is rounded; a step or two sets it right.

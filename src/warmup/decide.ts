@@ -160,6 +160,12 @@ function settled(before: DedicatedIp, nowMs: number): Decision {
 const startsByItself = (ip: DedicatedIp) =>
   ip.status === 'provisioning' && ip.autoWarmup && !ip.holds.some((hold) => hold.advance);
 
+/** Are all days of its warm-up over, so that it becomes active? */
+const isOver = ({ status, warmup, ...rest }: DedicatedIp, nowMs: number) =>
+  status === 'warming' &&
+  warmup !== null &&
+  warmupDayAt({ ...rest, status, warmup }, nowMs) > warmup.totalDays;
+
 /**
  * What is due at an instant: a hold that is over, a warm-up that begins or is complete, a cooldown that has ended.
  * @param planOfItself the plan of a warm-up that begins by itself
@@ -172,18 +178,9 @@ export function advance(before: DedicatedIp, nowMs: number, planOfItself: Plan |
     const begun = startWarmup(ip, planOfItself, options, nowMs, 'engine', because);
     return { ip: begun.ip, changes: [...changes, ...begun.changes] };
   }
-  if (
-    ip.status === 'warming' &&
-    ip.warmup &&
-    warmupDayAt({ ...ip, warmup: ip.warmup }, nowMs) > ip.warmup.totalDays
-  ) {
-    return complete(
-      ip,
-      nowMs,
-      `all ${ip.warmup.totalDays} days of plan ${ip.warmup.plan} are over`,
-      'engine',
-      changes,
-    );
+  if (ip.warmup && isOver(ip, nowMs)) {
+    const { totalDays, plan } = ip.warmup;
+    return complete(ip, nowMs, `all ${totalDays} days of plan ${plan} are over`, 'engine', changes);
   }
   if (ip.status === 'cooldown' && ip.cooldown && nowMs >= ip.cooldown.untilMs) {
     const released = move(ip, 'released', nowMs, 'the cooldown is over', 'engine');
@@ -421,7 +418,8 @@ export function nextDueAt(ip: DedicatedIp, nowMs: number): number | null {
   const ends = ip.holds.flatMap(({ untilMs }) => (untilMs === null ? [] : [untilMs]));
   switch (ip.status) {
     case 'warming':
-      return Math.min(nextDayAt(ip, nowMs), ...ends);
+      // A change that comes while the worker is late must not put off the end that is due.
+      return isOver(ip, nowMs) ? nowMs : Math.min(nextDayAt(ip, nowMs), ...ends);
     case 'active':
       return Math.min(nowMs + REPUBLISH_ACTIVE_MS, ...ends);
     case 'cooldown':

@@ -196,6 +196,8 @@ describe('the edges of days', () => {
     ['from the turn itself: it had turned', 1, 1.5, 0],
     ['three days', 0.5, 3.5, 3],
     ['backwards', 2, 1, 0],
+    ['over the start, which is no turn, when the clock went back behind it', -0.5, 0.5, 0],
+    ['from before the start to day 2', -0.5, 1.5, 1],
   ])('days begun between: %s', (_, fromDays, toDays, expected) => {
     const given = calendar('2026-12-01T00:00', 'UTC');
     const at = (days: number) => given.startedAtMs + Math.round(days * DAY_MS);

@@ -383,6 +383,27 @@ describe('settling', () => {
     );
   });
 
+  test('a clock that went back behind the start of a warm-up fills no bucket', () => {
+    const limits = { dailyLimit: 100, hourlyCap: null, burst: 10, ...NO_CEILING };
+    // What is published then is a day without length, and the days that follow it.
+    const quota: SendQuota = {
+      ...{ gate: 'warming', heldUntilMs: 0, fromMs: T0, toMs: T0, current: limits, next: limits },
+      edgesMs: [T0 + DAY_MS],
+    };
+    const spent = {
+      ...NEW_COUNTER,
+      dayFromMs: T0,
+      dayUsed: 10,
+      hourFromMs: T0,
+      hourUsed: 10,
+      level: 0,
+      atMs: T0 - HOUR_MS,
+    };
+    expect(settle(spent, quota, T0 - MINUTE_MS).level).toBe(0);
+    expect(read(spent, quota, T0 - MINUTE_MS)).toMatchObject({ room: 0, binds: 'burst' });
+    expect(roomAt(spent, quota, T0 - MINUTE_MS, 1)).toBe(T0 + DAY_MS / 100);
+  });
+
   test('a clock that steps back refills nothing, neither then nor when it comes forward again', () => {
     fc.assert(
       fc.property(

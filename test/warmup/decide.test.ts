@@ -357,4 +357,11 @@ describe('the worker has to look again', () => {
   ])('%s', (_, ip, expected) => {
     expect(nextDueAt(ip, T0)).toBe(expected);
   });
+
+  test('at once at one whose days are over, whatever else is changed while the worker is late', () => {
+    const overMs = T0 + 3 * DAY_MS + 5;
+    const changed = setCeiling(IN.warming, { perDay: 10, perHour: null }, 'ops').ip;
+    expect(nextDueAt(changed, overMs)).toBe(overMs);
+    expect(nextDueAt(changed, overMs - 6)).toBe(overMs - 5);
+  });
 });

@@ -69,9 +69,14 @@ local function window_at(c, at)
   return from, from + DAY, c.next_daily, c.next_hourly, c.next_burst, c.next_flags
 end
 
+-- A window has no length when the clock went back behind the start of a warm-up.
+local function seconds_of(from, to)
+  return max(1, ceil((to - from) / 1000))
+end
+
 -- What has flowed in since the beginning of a window at the rate of its daily limit.
 local function flowed(from, to, daily, at)
-  local seconds = ceil((to - from) / 1000)
+  local seconds = seconds_of(from, to)
   local units = max(daily, 0) * 3600
   local elapsed = max(0, at - from)
   return elapsed * floor(units / seconds) + floor(elapsed * (units % seconds) / seconds)
@@ -163,7 +168,7 @@ local function ms_until(c, units)
   if units <= 0 then return 0 end
   if c.w_hourly >= 0 then return ceil(units / c.w_hourly) end
   local from, to, daily, at = c.w_from, c.w_to, c.w_daily, c.at
-  local seconds = ceil((to - from) / 1000)
+  local seconds = seconds_of(from, to)
   local total = flowed(from, to, daily, at) + units
   local ms = max(0, from - at + ceil((total / (max(daily, 0) * 3600)) * seconds))
   while flowed(from, to, daily, at + ms) < total do ms = ms + 1 end
