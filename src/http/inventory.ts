@@ -21,11 +21,16 @@ const AddBody = z.strictObject({
   leased: flag().optional().describe('They go back to the inventory one day; with an account.'),
 });
 
+/** Redis walks a hash by numbers of 64 bits, and knows no larger one. */
+const MOST_CURSOR = 2n ** 64n - 1n;
+const NO_CURSOR = { error: 'is not a cursor; give back the nextCursor of the page before' };
+
 const ListQuery = z.strictObject({
   limit: wholeNumberText(1, 1000).default(1000).describe('About how many a page has.'),
   cursor: z
     .string()
-    .regex(/^\d{1,20}$/, { error: 'is not a cursor; give back the nextCursor of the page before' })
+    .regex(/^\d{1,20}$/, NO_CURSOR)
+    .refine((cursor) => !/^\d{1,20}$/.test(cursor) || BigInt(cursor) <= MOST_CURSOR, NO_CURSOR)
     .default('0')
     .describe('The `nextCursor` of the page before.'),
 });

@@ -415,6 +415,14 @@ describe('lists', () => {
     const names = [...first.data, ...rest.data].map((account: { name: string }) => account.name);
     expect(names.sort()).toEqual(['acme', 'default', 'other']);
   });
+
+  test('a cursor of the inventory that no walk has is refused, however large it is', async () => {
+    for (const cursor of ['x', '-1', '18446744073709551616', '9'.repeat(20), '9'.repeat(21)]) {
+      const { error } = ok(await api.ask('GET', `/v1/inventory?cursor=${cursor}`), 422);
+      expect(error).toMatchObject({ code: 'validation_error', param: 'cursor' });
+    }
+    ok(await api.ask('GET', '/v1/inventory?cursor=18446744073709551615'));
+  });
 });
 
 describe('an address that an account brings', () => {

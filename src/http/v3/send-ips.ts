@@ -276,8 +276,14 @@ async function verified({ tenant, account }: V3Caller, named: readonly string[])
   return found;
 }
 
+/** No subuser has a longer name: what is longer is quoted by its beginning. */
+const LONGEST_NAME = 64;
+
 const unverified = (named: readonly string[]) =>
-  refuse('subusers', `unverified subusers: ${named.join(', ')}`);
+  refuse('subusers', `unverified subusers: ${named.map(beginningOf).join(', ')}`);
+
+const beginningOf = (name: string) =>
+  name.length <= LONGEST_NAME ? name : `${name.slice(0, LONGEST_NAME - 1)}…`;
 
 async function pageFor(tenant: Tenant, query: Query): Promise<AddressPage> {
   const { after_key: after = null, before_key: before = null, limit = MOST_PER_PAGE } = query;

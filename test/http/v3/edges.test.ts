@@ -464,3 +464,12 @@ test('a name with a line break stands on one line of a refusal', async () => {
     { field: 'ips', message: `not found in pool ‘first second’: ${outside}` },
   ]);
 });
+
+test('a name that nobody has is quoted by its beginning, however long it is', async () => {
+  const body = { is_auto_warmup: false, is_parent_assigned: true, subusers: ['x'.repeat(50_000)] };
+  const answer = await ask('POST', '/v3/send_ips/ips', body);
+  expect(answer.status).toBe(400);
+  expect(answer.body.errors).toEqual([
+    { field: 'subusers', message: `unverified subusers: ${'x'.repeat(63)}…` },
+  ]);
+});
