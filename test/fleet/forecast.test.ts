@@ -8,6 +8,7 @@ import { forecastCampaign } from '../../src/fleet/forecast.ts';
 import * as ips from '../../src/fleet/ips.ts';
 import * as pools from '../../src/fleet/pools.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../src/warmup/units.ts';
+import { drawn } from '../support/drawn.ts';
 import { bookOf, type Fleet, MONDAY, startFleet, table } from '../support/fleet.ts';
 
 let fleet: Fleet;
@@ -168,7 +169,7 @@ describe('forecast against truth', () => {
         }
       }),
       // The same few each time, since one that takes weeks of minutes takes minutes; `RUNS=120` draws new ones.
-      process.env.RUNS ? { numRuns: Number(process.env.RUNS) } : { numRuns: 4, seed: 20261121 },
+      drawn(4),
     );
   }, 300_000);
 });

@@ -32,7 +32,7 @@ import { idOrAddress, REFUND_BODY, readTakes } from '../../src/wire/quota.ts';
 import * as v1 from '../../src/wire/v1.ts';
 import * as v3 from '../../src/wire/v3.ts';
 import * as webhooks from '../../src/wire/webhooks.ts';
-import { drawn } from './drawn.ts';
+import { drawn } from '../support/drawn.ts';
 import { TEXTS } from './hostile.ts';
 
 const book = new Map([fourteenDay, sendgridHourly].map((one) => [one.id, one]));

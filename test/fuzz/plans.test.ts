@@ -6,7 +6,7 @@ import { type Calendar, calendarDayAt, dayBeginsAt, daysBegunBetween } from '../
 import { buildPlan, limitsOn, planDigest, tighter } from '../../src/warmup/plan.ts';
 import { projectPlan } from '../../src/warmup/projection.ts';
 import { DAY_MS, HOUR_MS } from '../../src/warmup/units.ts';
-import { drawn } from './drawn.ts';
+import { drawn } from '../support/drawn.ts';
 
 /** All that this Node knows, with those that have left out days, or are off by parts of an hour. */
 const ZONES = [

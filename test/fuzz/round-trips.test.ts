@@ -27,7 +27,7 @@ import { STATUSES } from '../../src/warmup/lifecycle.ts';
 import type { SendQuota, WindowLimits } from '../../src/warmup/quota.ts';
 import { readStoredIp, storedIp } from '../../src/warmup/stored-ip.ts';
 import { DAY_MS } from '../../src/warmup/units.ts';
-import { drawn } from './drawn.ts';
+import { drawn } from '../support/drawn.ts';
 
 const instant = fc.integer({ min: 0, max: Date.UTC(2200, 0, 1) });
 const limit = fc.option(fc.integer({ min: 1, max: 1_000_000_000 }), { nil: null });

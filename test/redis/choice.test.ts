@@ -16,6 +16,7 @@ import { WarmlineError } from '../../src/warmup/errors.ts';
 import type { SendQuota } from '../../src/warmup/quota.ts';
 import { readStoredIp } from '../../src/warmup/stored-ip.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../src/warmup/units.ts';
+import { drawn } from '../support/drawn.ts';
 import { bookOf, type Fleet, startFleet, MONDAY as T0, table } from '../support/fleet.ts';
 
 let fleet: Fleet;
@@ -448,7 +449,7 @@ describe('the choice of a pool', () => {
         fc.array(step, { minLength: 1, maxLength: 50, size: 'max' }),
         walk,
       ),
-      { numRuns: 150, interruptAfterTimeLimit: 40_000 },
+      { ...drawn(150), interruptAfterTimeLimit: 40_000 },
     );
     // A walk that grants nothing, or never waits, would prove nothing.
     for (const count of Object.values(seen)) expect(count).toBeGreaterThan(2);

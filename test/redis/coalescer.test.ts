@@ -13,6 +13,7 @@ import { unpackHot } from '../../src/redis/hot-record.ts';
 import { createLimiter, type TakeRequest } from '../../src/redis/limiter.ts';
 import type { DedicatedIp } from '../../src/warmup/dedicated-ip.ts';
 import { HOUR_MS, MINUTE_MS } from '../../src/warmup/units.ts';
+import { drawn } from '../support/drawn.ts';
 import { bookOf, type Fleet, startFleet, table } from '../support/fleet.ts';
 
 let fleet: Fleet;
@@ -202,7 +203,7 @@ test('takes that share a call get what they would have got one by one', async ()
       expect(told[0]).toEqual(told[1]);
       expect(states[0]).toEqual(states[1]);
     }),
-    { numRuns: 120, seed: 20261121 },
+    drawn(120),
   );
   // The lives are worth something: takes that shared, grants and denials in numbers.
   expect([shared, denied, granted].every((count) => count > 500)).toBe(true);

@@ -13,6 +13,7 @@ import { read, roomAt } from '../../src/warmup/counter.ts';
 import type { DedicatedIp } from '../../src/warmup/dedicated-ip.ts';
 import { WarmlineError } from '../../src/warmup/errors.ts';
 import { HOUR_MS, MINUTE_MS } from '../../src/warmup/units.ts';
+import { drawn } from '../support/drawn.ts';
 import { bookOf, type Fleet, startFleet, table } from '../support/fleet.ts';
 
 let fleet: Fleet;
@@ -177,7 +178,7 @@ test('an explanation answers as a peek does, reads each IP as the limiter does, 
         for (const one of asked) await check(requestOf(one, fresh));
       }
     }),
-    { numRuns: 100 },
+    drawn(100),
   );
   expect(seen.asked).toBeGreaterThan(200);
   expect(seen.denied).toBeGreaterThan(40);

@@ -13,6 +13,7 @@ import {
   parseStart,
 } from '../../src/warmup/calendar.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../src/warmup/units.ts';
+import { drawn } from '../support/drawn.ts';
 
 const calendar = (start: string, zone: string, dayStartsAt = 'start'): Calendar => ({
   startedAtMs: parseStart(start, zone),
@@ -246,7 +247,7 @@ describe('in every zone', () => {
           expect(dayBeginsAt(given, i + 1)).toBeGreaterThanOrEqual(dayBeginsAt(given, i));
         }
       }),
-      { numRuns: 200 },
+      drawn(200),
     );
   });
 
@@ -264,7 +265,7 @@ describe('in every zone', () => {
           for (const atMs of [beginsAtMs, within, endsAtMs - 1]) expect(calendarDayAt(given, atMs)).toBe(n);
         },
       ),
-      { numRuns: 200 },
+      drawn(200),
     );
   });
 
@@ -276,7 +277,7 @@ describe('in every zone', () => {
         expect(hours).toBeGreaterThanOrEqual(first ? 12 : 23);
         expect(hours).toBeLessThanOrEqual(first ? 37 : 25);
       }),
-      { numRuns: 200 },
+      drawn(200),
     );
   });
 
@@ -297,7 +298,7 @@ describe('in every zone', () => {
         const possible = DateTime.fromMillis(instant, { zone }).getPossibleOffsets();
         expect(found).toBe(Math.min(...possible.map((one) => one.toMillis())));
       }),
-      { numRuns: 200 },
+      drawn(200),
     );
   });
 });

@@ -18,6 +18,7 @@ import {
 } from '../../src/warmup/counter.ts';
 import type { SendQuota, WindowLimits } from '../../src/warmup/quota.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../src/warmup/units.ts';
+import { drawn } from '../support/drawn.ts';
 
 const T0 = Date.UTC(2026, 2, 27, 9, 0, 0);
 
@@ -223,7 +224,7 @@ describe('a random history', () => {
           if (hourlyCap !== null) expect(model.usedInHour(atMs)).toBeLessThanOrEqual(hourlyCap);
         }
       }),
-      { numRuns: 250 },
+      drawn(250),
     );
   });
 
@@ -256,7 +257,7 @@ describe('a random history', () => {
           }
         },
       ),
-      { numRuns: 250 },
+      drawn(250),
     );
   });
 });
@@ -313,7 +314,7 @@ describe('roomAt', () => {
           }
         },
       ),
-      { numRuns: 300 },
+      drawn(300),
     );
   });
 
@@ -359,7 +360,7 @@ describe('settling', () => {
           }
         },
       ),
-      { numRuns: 150 },
+      drawn(150),
     );
   });
 
@@ -379,7 +380,7 @@ describe('settling', () => {
           expect(state.level).toBeGreaterThanOrEqual(atOnce - 2 * (index + 1));
         });
       }),
-      { numRuns: 150 },
+      drawn(150),
     );
   });
 
@@ -419,7 +420,7 @@ describe('settling', () => {
           expect(settle(wandered, quota, atMs + forwardMs)).toEqual(settle(before, quota, atMs + forwardMs));
         },
       ),
-      { numRuns: 150 },
+      drawn(150),
     );
   });
 });

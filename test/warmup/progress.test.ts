@@ -19,6 +19,7 @@ import type { Plan } from '../../src/warmup/plan.ts';
 import { completesAt, nextDayAt, sendingHold, settlePause, warmupDayAt } from '../../src/warmup/progress.ts';
 import { sendQuotaFor } from '../../src/warmup/quota.ts';
 import { DAY_MS } from '../../src/warmup/units.ts';
+import { drawn } from '../support/drawn.ts';
 
 const START = Date.UTC(2026, 11, 1, 10);
 const at = (days: number) => START + Math.round(days * DAY_MS);
@@ -277,6 +278,6 @@ test('for any history of holds, the day is that of a calendar read turn by turn'
         expect(warmupDayAt(ip as DedicatedIp & { warmup: Warmup }, when(hours))).toBe(day);
       }
     }),
-    { numRuns: 500 },
+    drawn(500),
   );
 });
