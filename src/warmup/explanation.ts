@@ -82,7 +82,9 @@ export const sentenceOfIp = (explanation: Explanation, ip: ExplainedIp): string 
 function said(explanation: Explanation, ip: ExplainedIp): string {
   const { nowMs, count, partial, verdict } = explanation;
   if (ip.granted > 0) {
-    const rest = Number.isFinite(ip.room) ? ` and has room for ${grouped(ip.room - ip.granted)} more` : '';
+    const left = ip.room - ip.granted;
+    const more = left === 0 ? ' and has no more room' : ` and has room for ${grouped(left)} more`;
+    const rest = Number.isFinite(left) ? more : '';
     return `gives ${counted(ip.granted, 'send')}${rest}`;
   }
   if (verdict.because?.code === 'unpublished') {
