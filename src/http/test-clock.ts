@@ -42,7 +42,7 @@ const ADVANCE: RouteDocs = {
 /** A warm-up takes weeks; whoever wants centuries has mistaken the unit, and would wait long for the answer. */
 const MOST_YEARS_AT_ONCE = 10;
 
-export function registerTestClock(app: FastifyInstance, { engine }: Context): void {
+export function registerTestClock(app: FastifyInstance, { engine, tellAllDemand }: Context): void {
   const inTurn = oneAfterTheOther();
 
   app.get('/v1/test-clock', { config: { docs: READ } }, async () => {
@@ -56,6 +56,8 @@ export function registerTestClock(app: FastifyInstance, { engine }: Context): vo
     return inTurn(async () => {
       const nowMs = await nowOf(engine);
       const toMs = destination(body, nowMs);
+      // What was wanted until now belongs to the hour that it was wanted in.
+      await tellAllDemand();
       const changes = await advanceTo(engine, toMs, { work: body.work });
       return { now: instant(await nowOf(engine)), changes: changes.map(changeOf) };
     });

@@ -477,3 +477,27 @@ describe('a look at a quota takes nothing', () => {
     });
   });
 });
+
+describe('demand', () => {
+  test('is told by the hour in which it was wanted, for an IP, a pool and the account', async () => {
+    const ip = await warming('192.0.2.7');
+    const pool = ok(await api.ask('POST', '/v1/dedicated-ips/pools', { name: 'News' }), 201);
+    ok(await api.ask('POST', `/v1/dedicated-ips/pools/${pool.id}/ips`, { ipId: ip.id }));
+    ok(await take({ ip: '192.0.2.7', count: 20 }));
+    ok(await takeAll({ pool: 'News', count: 2 }, { pool: pool.id }));
+    ok(await api.ask('POST', '/v1/test-clock/advance', { by: 'PT1H' }));
+    ok(await take({ ip: ip.id, count: 4 }));
+    const asked = async (query: string) => ok(await api.ask('GET', `/v1/quota/demand${query}`));
+    expect(await asked('?ip=192.0.2.7')).toMatchObject({
+      ...{ ipId: ip.id, poolId: null, wanted: 24, granted: 24, held: 0, heldBy: {} },
+      hours: [{ wanted: 20 }, { wanted: 4 }],
+    });
+    expect(await asked('?pool=News&hours=3')).toMatchObject({
+      ...{ ipId: null, poolId: pool.id, wanted: 3, granted: 0, held: 3, heldBy: { hour: 3 } },
+      hours: [{ wanted: 0 }, { wanted: 3 }, { wanted: 0 }],
+    });
+    expect(await asked('?hours=1')).toMatchObject({ wanted: 4, hours: [{ wanted: 4 }] });
+    for (const query of ['?ip=192.0.2.7&pool=News', '?hours=49', '?hour=1'])
+      expect((await api.ask('GET', `/v1/quota/demand${query}`)).status, query).toBe(422);
+  });
+});
