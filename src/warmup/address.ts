@@ -8,12 +8,17 @@ export const MOST_ADDRESSES_AT_ONCE = 4096;
 
 const SENDS_NO_MAIL = new Set(['unspecified', 'broadcast', 'multicast']);
 
+/** No address is longer, in any spelling. */
+const LONGEST_SHOWN = 60;
+const shown = (text: string) =>
+  text.length <= LONGEST_SHOWN ? text : `${text.slice(0, LONGEST_SHOWN - 1)}…`;
+
 /** @throws WarmlineError `invalid` */
 export function canonicalAddress(text: string, param = 'ip'): string {
   const spelt = text.trim();
   // isIP is strict (no octal, no hex, no leading zeros); zone ids name an interface of one machine, not an address.
   if (isIP(spelt) === 0 || spelt.includes('%')) {
-    throw invalid(param, `"${text}" is not an IP address (examples: 203.0.113.7, 2001:db8::5)`);
+    throw invalid(param, `"${shown(text)}" is not an IP address (examples: 203.0.113.7, 2001:db8::5)`);
   }
   const address = ipaddr.process(spelt);
   if (SENDS_NO_MAIL.has(address.range())) {

@@ -10,6 +10,9 @@ export type WarmlineErrorCode =
   | 'exhausted' // the inventory has no address left (HTTP 422)
   | 'contended'; // too many changed the same thing at once; try again (HTTP 503)
 
+/** In characters. Names and values are cut where they are quoted; this is for the lists and texts that nobody thought of. */
+const LONGEST = 2_000;
+
 export class WarmlineError extends Error {
   override readonly name = 'WarmlineError';
   readonly code: WarmlineErrorCode;
@@ -22,8 +25,9 @@ export class WarmlineError extends Error {
     message: string,
     options: { param?: string; details?: Record<string, unknown> } = {},
   ) {
-    // Messages quote what was given; a line break in it must not become a second line of a log.
-    super(message.replace(/\p{Cc}+/gu, ' '));
+    // Messages quote what was given; a line break in it must not become a second line of a log, nor a megabyte fill it.
+    const onOneLine = message.replace(/\p{Cc}+/gu, ' ');
+    super(onOneLine.length <= LONGEST ? onOneLine : `${onOneLine.slice(0, LONGEST - 1)}…`);
     this.code = code;
     this.param = options.param ?? null;
     this.details = options.details ?? {};

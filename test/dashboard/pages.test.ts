@@ -257,3 +257,12 @@ test('a server that closes ends its live streams, and waits for none', async () 
     await own.stop();
   }
 });
+
+test('what is no address is quoted by its beginning, however long it is', async () => {
+  const someone = await signedIn(api, ADMIN_KEY);
+  const { id } = ok(await api.ask('POST', '/v1/dedicated-ips/pools', { name: 'marketing' }), 201);
+  const { status, body } = await someone.press(`/pools/${id}/add`, { ip: '0'.repeat(50_000) });
+  expect(status).toBe(422);
+  expect(words(body)).toContain(`"${'0'.repeat(59)}…" is not an IP address (examples: 203.0.113.7`);
+  expect(body.length).toBeLessThan(5_000);
+});

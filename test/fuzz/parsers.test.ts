@@ -118,7 +118,9 @@ function isRefusal(error: unknown): boolean {
     error instanceof v3.V3Refusal ||
     error instanceof InvalidArgumentError ||
     error instanceof CommanderError;
-  return known && (error as Error).message !== '' && !/[\r\n]/.test(withoutValue((error as Error).message));
+  const { message } = error as Error;
+  const isShort = !(error instanceof WarmlineError) || message.length <= 2_000;
+  return known && isShort && message !== '' && !/[\r\n]/.test(withoutValue(message));
 }
 /** A value is shown as it was written, in quotes. */
 const withoutValue = (sentence: string) => sentence.replace(/"[\s\S]*"/, '""');
