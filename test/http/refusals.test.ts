@@ -436,3 +436,24 @@ describe('accounts never see each other', () => {
     expect(ok(answer, 409).error).toMatchObject({ code: 'conflict', details: { addresses: ['192.0.2.1'] } });
   });
 });
+
+test('an IP that was released long ago refuses each change, with a status that the document names', async () => {
+  const { id } = await api.bring();
+  ok(await api.ask('POST', `/v1/dedicated-ips/${id}/hold`, { because: 'a blocklist' }));
+  ok(await api.ask('DELETE', `/v1/dedicated-ips/${id}`), 204);
+  ok(await api.ask('POST', '/v1/test-clock/advance', { by: 'P31D' }));
+  expect(ok(await api.ask('GET', `/v1/dedicated-ips/${id}`)).status).toBe('released');
+  for (const [method, path, body] of [
+    ['POST', '/warmup'],
+    ['POST', '/restore'],
+    ['POST', '/hold'],
+    ['DELETE', '/hold'],
+    ['PATCH', '', { hostname: 'mta1.example.com' }],
+    ['PATCH', '', { ceiling: { perDay: 1, perHour: null } }],
+  ] as const) {
+    // What is asked here is held against the document, too.
+    expect(ok(await api.ask(method, `/v1/dedicated-ips/${id}${path}`, body), 409).error.code).toBe(
+      'conflict',
+    );
+  }
+});

@@ -25,6 +25,7 @@ const RESUME_IP: RouteDocs = {
   description: 'Answers with the IP, since a hold of its pool may go on.',
   id: 'resumeDedicatedIp',
   answers: { 200: IpShape },
+  refusals: [409],
 };
 const HOLD_POOL: RouteDocs = {
   summary: 'Hold every IP of a pool, also those that join it later',
