@@ -153,7 +153,15 @@ export class Books {
     }
     ip.publish(day, nowMs, before);
     this.raws.set(address, raw);
-    this.agrees(ip, counterOf(raw), 'after a publish');
+    const counter = counterOf(raw);
+    // A day or an hour that begins before the one that was counted has the sends of the time between, too: of each hour that
+    // reaches into it all, which is more than there were, and never less.
+    const { day: dayCount, hour: hourCount } = ip.count;
+    if (before && dayCount.fromMs < before.day.fromMs)
+      dayCount.used = Math.max(dayCount.used, counter.dayUsed);
+    if (before && hourCount.fromMs < before.hour.fromMs)
+      hourCount.used = Math.max(hourCount.used, counter.hourUsed);
+    this.agrees(ip, counter, 'after a publish');
   }
 
   /** The record of an IP says what the model says. */

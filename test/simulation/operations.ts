@@ -1,5 +1,4 @@
 /** What one step of a history asks of a process: the real use cases and the real sender, as an API, a worker and a program that sends call them. */
-import type { Engine } from '../../src/fleet/engine.ts';
 import * as inventory from '../../src/fleet/inventory.ts';
 import * as ips from '../../src/fleet/ips.ts';
 import * as pools from '../../src/fleet/pools.ts';
@@ -183,11 +182,11 @@ const closeLease: Operation = async ({ program, step }) => {
   program.closedLeases += open.lease.stats.granted - before;
 };
 
-/** What a worker does when a job comes. */
-export async function work(world: World, engine: Engine): Promise<void> {
-  // As it does when it finds that the clock went back.
-  if (world.wentBack) {
-    world.wentBack = false;
+/** What a worker does when a job comes. Each finds by itself that the clock went back; one that has just begun does not know. */
+export async function work(world: World, program: Program): Promise<void> {
+  const { engine } = program;
+  if (program.knownSteps < world.stepsBack) {
+    program.knownSteps = world.stepsBack;
     await lookAtAllAgain(engine);
   }
   const { failed } = await tickUntilDone(engine);
@@ -297,7 +296,7 @@ export const OPERATIONS: Partial<Record<Kind, { by: 'api' | 'worker' | 'sender';
   spend: { by: 'sender', do: spend },
   giveBack: { by: 'sender', do: giveBack },
   closeLease: { by: 'sender', do: closeLease },
-  tick: { by: 'worker', do: ({ world, program }) => work(world, program.engine) },
+  tick: { by: 'worker', do: ({ world, program }) => work(world, program) },
   // Allocations that seem to have lost their process, also those that are under way.
   sweep: {
     by: 'worker',

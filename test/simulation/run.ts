@@ -63,6 +63,7 @@ class Run {
   readonly #running = new Set<Running>();
   readonly #receipts: string[] = [];
   #operations = 0;
+  #stepsAtRest = 0;
   #failure: unknown = null;
 
   constructor(world: World) {
@@ -190,14 +191,17 @@ class Run {
   async #calm({ seed }: Step): Promise<void> {
     const world = this.#world;
     await this.#drain(seed);
-    const { engine } = world.programs[2]!;
+    const worker = world.programs[2]!;
+    // Whoever came after a step back has not heard of it, and at rest all should be as it is after a while.
+    if (this.#stepsAtRest < world.stepsBack) worker.knownSteps = -1;
+    this.#stepsAtRest = world.stepsBack;
     for (const task of [
-      () => sweepAllocations(engine, -Number.MAX_SAFE_INTEGER),
+      () => sweepAllocations(worker.engine, -Number.MAX_SAFE_INTEGER),
       // Twice: what the first one found contended or gave back.
-      () => work(world, engine),
-      () => work(world, engine),
+      () => work(world, worker),
+      () => work(world, worker),
     ]) {
-      const one: Running = { program: world.programs[2]!, cuts: 0, done: false, what: 'the work at rest' };
+      const one: Running = { program: worker, cuts: 0, done: false, what: 'the work at rest' };
       this.#running.add(one);
       task().then(
         () => this.#end(one),

@@ -96,6 +96,8 @@ export class Program {
   /** Sends that its takes were told of, and that leases had which are closed. */
   told = 0;
   closedLeases = 0;
+  /** Of the clock's steps back it has heard of so many. */
+  knownSteps = 0;
   readonly #limiters = new Map<string, Limiter>();
   readonly #turn = new Turn();
 
@@ -153,8 +155,8 @@ export class World {
   readonly limitedPools = new Set<string>();
   /** Ids of the pools that there are, by account. */
   readonly pools: Map<string, string[]>;
-  /** The clock of Redis went back, and no worker has heard of it. */
-  wentBack = false;
+  /** So many times the clock of Redis went back. */
+  stepsBack = 0;
   /** When the clock of Redis last stepped, on that of the processes. */
   steppedAtMs = 0;
   /** When each IP stopped giving mail. */
@@ -214,6 +216,7 @@ export class World {
   async replace(place: number, done: number): Promise<void> {
     await this.gate.kill(this.programs[place]!.process, done);
     this.programs[place] = this.#start(KINDS[place]!);
+    this.programs[place].knownSteps = this.stepsBack;
   }
 
   /** Engine time. Nobody else moves it. */
@@ -230,7 +233,7 @@ export class World {
   /** The clock of Redis steps, and nobody else's. */
   async step(ms: number): Promise<void> {
     this.#nowMs = await this.redis.incrby(clockKeys.now, ms);
-    this.wentBack ||= ms < 0;
+    if (ms < 0) this.stepsBack += 1;
     this.steppedAtMs = this.time.nowMs();
   }
 
