@@ -11,9 +11,9 @@ const lua = (name: string) => `src/redis/lua/${name}.lua`;
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a day ends a millisecond too late',
-    file: lua('fast'),
-    from: 'now < at or now >= to or',
-    to: 'now < at or now > to or',
+    file: 'src/warmup/quota.ts',
+    from: 'const toMs = dayBeginsAt(calendar, day + 1);',
+    to: 'const toMs = dayBeginsAt(calendar, day + 1) + 1;',
   },
   {
     name: 'a clock that steps back refills the bucket again',
