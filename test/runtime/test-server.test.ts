@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { afterEach, describe, expect, test } from 'vitest';
 import { identify } from '../../src/runtime/process-identity.ts';
 import { eventually, killPrograms, startProgram } from '../support/processes.ts';
-import { startRedisServer } from '../support/redis-server.ts';
+import { freePort, startRedisServer } from '../support/redis-server.ts';
 
 /** The redis-server that all other tests stand on: of their own, and gone when they are. */
 
@@ -43,6 +43,18 @@ describe('the redis-server of a test', () => {
     program.child.kill('SIGKILL');
     await eventually('redis has ended', () => identify(pid) === null, 5_000);
     rmSync(dir, { recursive: true });
+  });
+
+  test('is never the one of somebody else who got its port first', async () => {
+    const other = await startRedisServer();
+    const ports = [other.port];
+    // So slow that whoever asks at the port is answered by the other one for a while.
+    const server = await startRedisServer({
+      through: ['/bin/sh', '-c', 'sleep 0.3; exec "$@"', 'sh'],
+      pickPort: async () => ports.pop() ?? freePort(),
+    });
+    expect(server.port).not.toBe(other.port);
+    await Promise.all([server.stop(), other.stop()]);
   });
 
   test('says why it does not start', async () => {

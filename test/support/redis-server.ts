@@ -33,14 +33,16 @@ const PORT_ATTEMPTS = 5;
 
 /**
  * `config`: further arguments of redis-server, which win over these: `['--appendonly', 'yes']`. `through`: a command that
- * starts the one that follows it: `['nice', '-n', '5']`.
+ * starts the one that follows it: `['nice', '-n', '5']`. `pickPort`: what to try, one after the other.
  */
 export async function startRedisServer({
   config = [],
   through = [],
+  pickPort = freePort,
 }: {
   config?: readonly string[];
   through?: readonly string[];
+  pickPort?: () => Promise<number>;
 } = {}): Promise<RedisServer> {
   const program = findRedisServer();
   if (program === null) throw new Error('No redis-server was found: run `node scripts/setup.mjs test`.');
@@ -48,7 +50,7 @@ export async function startRedisServer({
   const password = config[config.indexOf('--requirepass') + 1];
   const secret = config.includes('--requirepass') ? `:${encodeURIComponent(password ?? '')}@` : '';
 
-  let port = await freePort();
+  let port = await pickPort();
   const launch = () => {
     const own = [
       '--port',
@@ -71,7 +73,7 @@ export async function startRedisServer({
       remove();
       throw new Error(`redis-server ended at its start:\n${running.output()}`);
     }
-    port = await freePort();
+    port = await pickPort();
     running = await launch();
   }
 
@@ -103,7 +105,13 @@ interface Running {
   end(signal: NodeJS.Signals): Promise<void>;
 }
 
-/** Answers when Redis does, or when it has ended. */
+/** What Redis says once it listens and has loaded its data. */
+const READY = 'Ready to accept connections';
+
+/**
+ * Answers when this very Redis does, or when it has ended. That one answers at the port is not enough: somebody else, or a
+ * proxy to the Redis of another test, may have got the port first, and ours is about to find that out.
+ */
 async function run(args: readonly string[], port: number): Promise<Running> {
   const child: ChildProcess = spawn('/bin/sh', args, {
     detached: true,
@@ -112,9 +120,11 @@ async function run(args: readonly string[], port: number): Promise<Running> {
   const keeperPipe = child.stdio[3] as Socket;
   keeperPipe.on('error', () => {});
   let output = '';
+  let listens = false;
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (text) => {
       output = (output + text).slice(-20_000);
+      listens ||= output.includes(READY);
     });
   }
   let ended = false;
@@ -124,7 +134,7 @@ async function run(args: readonly string[], port: number): Promise<Running> {
     ended = true;
   });
   keeperPipe.resume();
-  while (!ended && !(await answersPing(port))) await sleep(5);
+  while (!ended && !(listens && (await answersPing(port)))) await sleep(5);
   return {
     pid: child.pid ?? 0,
     output: () => output,
