@@ -103,7 +103,13 @@ export function createDemand(scripts: Scripts, account: AccountRef) {
 
   async function handInNow(): Promise<void> {
     if (listed.length === 0) return;
-    // What cannot be sent at all waits. What was sent and not answered may have been counted: it is not sent again.
+    // What cannot be sent at all waits, unless somebody has hung up for good. What was sent and not answered may have been
+    // counted: it is not sent again.
+    if (scripts.redis.status === 'end') {
+      takeLines(listed);
+      listed = [];
+      return;
+    }
     if (scripts.redis.status !== 'ready') {
       timer ??= setTimeout(() => void handIn(), HANDED_IN_EVERY_MS).unref();
       return;

@@ -3,7 +3,7 @@
  * in bounded space; and the hot path asks Redis nothing for it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { demandOf, demandOfHours, denialsOf, OF_ALL, OF_ANY, totalDemandOf } from '../../src/fleet/demand.ts';
 import { holdIp } from '../../src/fleet/ips.ts';
 import { createPool } from '../../src/fleet/pools.ts';
@@ -13,7 +13,7 @@ import { createSender, type Sender } from '../../src/sender/index.ts';
 import { QuotaExhausted } from '../../src/sender/quota-exhausted.ts';
 import { startCuttingProxy } from '../support/cutting-proxy.ts';
 import { type Fleet, type House, startFleet } from '../support/fleet.ts';
-import { killPrograms, startProgram } from '../support/processes.ts';
+import { eventually, killPrograms, startProgram } from '../support/processes.ts';
 
 const COUNTING = new URL('./fixtures/counting-sender.ts', import.meta.url);
 
@@ -178,6 +178,25 @@ describe('senders', () => {
     const [seen] = await demandOf(fleet.tenant, [ip.id]);
     expect(seen).toMatchObject({ granted: 5 });
     expect(seen!.heldBy).toContainEqual(['unreachable', seen!.wanted - 5]);
+  });
+
+  test('that hang up while Redis is away try no more', async () => {
+    const house = await fleet.house();
+    const ip = await house.warming({ plan: 'fourteen-day' });
+    const { scripts } = await fleet.anotherEngine();
+    const demand = createDemand(scripts, house.tenant.account);
+    scripts.redis.disconnect();
+    await eventually('it has hung up', () => scripts.redis.status === 'end');
+    vi.useFakeTimers();
+    try {
+      demand.note(demand.tallyOf(`ip ${ip.address}`), 1, 5, 0, 'unreachable');
+      await demand.handIn();
+      expect(vi.getTimerCount()).toBe(0);
+      // It is empty: what is noted from now on is not added to what was.
+      expect(demand.tallyOf(`ip ${ip.address}`)).toMatchObject({ wanted: 0, denied: null, isListed: false });
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test('with leases: what was spent, and what was wanted while there was none, once', async () => {
