@@ -10,7 +10,7 @@ every answer and every line of the log. Every choice comes from the seed. Exit 1
 Examples:
   $ npm run fuzz -- --requests 2000              with a new seed
   $ npm run fuzz -- --requests 2000 --seed 7     the same again
-  $ npm run fuzz -- --requests 2000 --seed 7 --at-once 1     one after the other, so that it goes exactly so each time
+  $ npm run fuzz -- --requests 2000 --seed 7 --at-once 1     one after the other, for a finding that hangs on the order
 `;
 
 function wholeNumber(name: string, text: string): number {

@@ -18,7 +18,7 @@ import {
   validRequest,
   worldOf,
 } from './requests.ts';
-import { asCommand, asText, type Drawn, isLive, send } from './send.ts';
+import { asCommand, asText, type Drawn, isLive, movesClock, send } from './send.ts';
 import { asSent, BREAKS, bytesOf } from './socket.ts';
 import { openStage, type Stage } from './stage.ts';
 import type { World } from './values.ts';
@@ -43,7 +43,7 @@ export type Report = {
 export type Run = {
   requests: number;
   seed: number;
-  /** So many requests are under way at the same time; 1 replays a run exactly. */
+  /** So many requests are under way at the same time; with 1 each is answered before the next is drawn. */
   atOnce?: number;
   progress?: (done: number, findings: number) => void;
   /** Is told of each finding at once. */
@@ -90,6 +90,7 @@ async function play(
   const counts = { byKind: {}, byClass: {}, byStatus: {} };
   let slowest = { ms: 0, request: '' };
   let other = await stage.dumpOfOther();
+  let lookedAt = 0;
   let before = await measure(stage);
 
   function find(at: number, what: string, request: string, answer = ''): void {
@@ -103,7 +104,11 @@ async function play(
 
   async function lookAtOther(at: number): Promise<void> {
     const now = await stage.dumpOfOther();
-    if (now !== other) find(at, 'something of the other account has changed', 'one of the last ones');
+    const names = new Set([...Object.keys(now), ...Object.keys(other)]);
+    const changed = [...names].filter((name) => now[name] !== other[name]);
+    if (changed.length > 0)
+      find(at, `the other account has changed: ${changed.join(', ')}`, `one since #${lookedAt}`);
+    lookedAt = at;
     other = now;
   }
 
@@ -145,7 +150,9 @@ async function play(
       // Time goes on for the other account, too: what changes there then is the worker's doing.
       await lookAtOther(at);
       await sendAll([alone]);
+      await whenClockStands(stage);
       other = await stage.dumpOfOther();
+      lookedAt = at;
       clock.nowMs = await stage.fleet.now();
     }
     if (crossed(done, at, OTHER_EVERY)) await lookAtOther(at);
@@ -163,11 +170,16 @@ async function play(
 
 const crossed = (from: number, to: number, step: number) => Math.floor(from / step) < Math.floor(to / step);
 
-const movesClock = ({ caller, url }: Request) => caller === 'operator' && url.includes('test-clock');
-
 function count(counts: Record<string, number>, name: string): void {
   counts[name] = (counts[name] ?? 0) + 1;
 }
+
+/** Whoever is hung up on goes on behind his back; moves of the clock wait for each other, so the end of this one is the end of all. */
+const whenClockStands = ({ app, keys }: Stage) =>
+  app.inject({
+    ...{ method: 'POST', url: '/v1/test-clock/advance', payload: { by: 'PT0S' } },
+    headers: { authorization: `Bearer ${keys.operator}` },
+  });
 
 // ---- what comes next
 

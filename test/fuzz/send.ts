@@ -10,6 +10,8 @@ export type Drawn = { at: number; request: Request; times: number; bytes?: { how
 /** So long a page that goes on for ever is watched. */
 const LIVE_MS = 100;
 
+export const movesClock = ({ caller, url }: Request) => caller === 'operator' && url.includes('test-clock');
+
 export const isLive = ({ url }: Request) => url.startsWith('/live');
 
 export async function send(

@@ -38,8 +38,8 @@ export type Stage = {
   readonly secrets: Map<string, string>;
   /** What was logged since the last call. */
   takeLog(): string[];
-  /** Everything that Redis holds of the other account. */
-  dumpOfOther(): Promise<string>;
+  /** Everything that Redis holds of the other account, key by key. */
+  dumpOfOther(): Promise<Record<string, string>>;
   stop(): Promise<void>;
 };
 
@@ -103,7 +103,7 @@ export async function openStage(): Promise<Stage> {
     async dumpOfOther() {
       const names = (await redis.keys(`${prefix}*`)).sort();
       const values = await Promise.all(names.map((name) => redis.dumpBuffer(name)));
-      return hashOf(names.map((name, index) => `${name} ${values[index]!.toString('base64')}`).join('\n'));
+      return Object.fromEntries(names.map((name, index) => [name, values[index]!.toString('base64')]));
     },
     async stop() {
       await app.close();
