@@ -141,6 +141,28 @@ function stepOf(random: Random, kind: Kind): Step {
   };
 }
 
+/** A lease on one IP, some of it spent, a stop of that IP, and spending that goes on for some seconds. Chance alone would hardly do it. */
+function stopWhatIsLeased(random: Random): Step[] {
+  const which = random.int(0, 9_999);
+  const seed = random.int(0, 0x7fffffff);
+  // The process is chosen by the seed; with 3 the lease is for one IP of the first account, and the hold has an end.
+  const step = (kind: Kind, given: Partial<Step> = {}): Step => ({
+    ...stepOf(random, kind),
+    ...{ which, other: 3, count: 1, flag: false, commands: 40, seed },
+    ...given,
+  });
+  const spend = () => [0, 1, 2, 3].map((lease) => step('spend', { which: lease }));
+  return [
+    step('lease'),
+    ...spend(),
+    step('hold', { ms: HOUR_MS }),
+    step('pass', { ms: random.int(500, 950) }),
+    ...spend(),
+    step('pass', { ms: random.int(500, 3_500) }),
+    ...spend(),
+  ];
+}
+
 export function historyOf({ seed, days, ips }: Setting): Step[] {
   const random = randomOf(seed);
   const steps: Step[] = [];
@@ -152,7 +174,9 @@ export function historyOf({ seed, days, ips }: Setting): Step[] {
     if (random.chance(10)) steps.push(stepOf(random, 'makePool'));
   }
   for (let passedMs = 0; passedMs < days * DAY_MS; ) {
-    const step = stepOf(random, random.weighted(PER_DAY));
+    const kind = random.weighted(PER_DAY);
+    if (kind === 'lease' && random.chance(40)) steps.push(...stopWhatIsLeased(random));
+    const step = stepOf(random, kind);
     if (moves.has(step.kind)) passedMs += Math.max(0, step.kind === 'edge' ? HOUR_MS / 2 : step.ms);
     if (step.kind === 'late') passedMs += step.ms;
     steps.push(step);
