@@ -231,9 +231,13 @@ class Run {
     };
     const { allowed, retryAfterMs } = await peek();
     if (allowed || retryAfterMs === null) return;
+    const { credited } = books.sums;
     if (retryAfterMs > 1) {
       await world.pass(retryAfterMs - 1);
-      if ((await peek()).allowed)
+      const isEarly = (await peek()).allowed;
+      // What a lease gave back meanwhile was room that nobody could foresee.
+      if (books.sums.credited !== credited) return;
+      if (isEarly)
         throw new Broken(
           'explains itself',
           `${ip.address} had room for ${step.count} before the ${retryAfterMs} ms it said`,
