@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { examine } from '../../src/cli/check.ts';
 import { createApiKey } from '../../src/fleet/api-keys.ts';
 import type { Finding } from '../../src/fleet/checkup/finding.ts';
+import { examineInventory } from '../../src/fleet/checkup/inventory.ts';
 import { nowOf } from '../../src/fleet/engine.ts';
 import { addToInventory, createIps } from '../../src/fleet/inventory.ts';
 import { holdIp, startWarmup } from '../../src/fleet/ips.ts';
@@ -247,6 +248,11 @@ const FAILURES: Fault[] = [
     () => changed(inventoryKeys.free, () => fleet.redis.zrem(inventoryKeys.free, '203.0.113.7')),
   ],
   [
+    'addresses',
+    /198\.51\.100\.99 is not in the inventory, and may be taken/,
+    () => changed(inventoryKeys.free, () => fleet.redis.zadd(inventoryKeys.free, 1, '198.51.100.99')),
+  ],
+  [
     'allocations',
     /under way for 5 min/,
     async () => {
@@ -281,6 +287,30 @@ test.each(FAILURES)('a failure of %s is found: %s', async (what, says, plant) =>
   const seen = await found().finally(undo);
   expect(notWell(seen)).toEqual([{ what, level: 'failure', value: expect.stringMatching(says) }]);
   expect(seen.find(({ level }) => level !== 'ok')?.todo).toMatch(/\w/);
+});
+
+test('an address that comes while the others are looked at is no fault', async () => {
+  const { redis } = fleet.engine.scripts;
+  const late = new Proxy(redis, {
+    get(target, name) {
+      const value = Reflect.get(target, name, target);
+      if (name !== 'zcard') return typeof value === 'function' ? value.bind(target) : value;
+      return async (key: string) => {
+        await addToInventory(fleet.engine, { addresses: ['198.51.100.98'] });
+        return redis.zcard(key);
+      };
+    },
+  });
+  const undo = [
+    await changed(inventoryKeys.entries, async () => {}),
+    () => fleet.redis.zrem(inventoryKeys.free, '198.51.100.98'),
+  ];
+  const [addresses] = await examineInventory({
+    ...fleet.engine,
+    scripts: { ...fleet.engine.scripts, redis: late },
+  });
+  for (const one of undo) await one();
+  expect(addresses).toMatchObject({ check: 'addresses', level: 'ok' });
 });
 
 const WARNINGS: Fault[] = [

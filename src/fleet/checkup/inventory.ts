@@ -31,9 +31,9 @@ export async function examineInventory(engine: Engine): Promise<Finding[]> {
     cursor = page.cursor;
     if (cursor === '0') break;
   }
-  const queued = await redis.zcard(inventoryKeys.free);
-  if (wrong.length === 0 && queued > free)
-    wrong.push(`${queued - free} in the queue of the free ones are held`);
+  // An address that came or came back meanwhile is queued and was not counted: the queue itself tells.
+  if (wrong.length === 0 && (await redis.zcard(inventoryKeys.free)) > free)
+    wrong.push(...(await queuedWithoutRight(engine)));
   const [, oldest] = await redis.zrange(inventoryKeys.pending, '0', '0', 'WITHSCORES');
   const [seconds] = await redis.time();
   const ageMs = oldest === undefined ? 0 : Number(seconds) * 1000 - Number(oldest);
@@ -49,6 +49,26 @@ export async function examineInventory(engine: Engine): Promise<Finding[]> {
         )
       : ok('allocations', 'none is old'),
   ];
+}
+
+/** Addresses that the next allocation may take although they are not free. */
+async function queuedWithoutRight({ scripts }: Engine): Promise<string[]> {
+  const wrong: string[] = [];
+  for (let cursor = '0'; ; ) {
+    const [next, flat] = await scripts.redis.zscan(inventoryKeys.free, cursor, 'COUNT', 200);
+    const addresses = flat.filter((_, index) => index % 2 === 0);
+    const entries =
+      addresses.length > 0 ? await scripts.redis.hmget(inventoryKeys.entries, ...addresses) : [];
+    for (const [index, address] of addresses.entries()) {
+      const raw = entries[index];
+      if (raw && (JSON.parse(raw) as InventoryEntry).state === 'free') continue;
+      // It may have been taken between the two questions.
+      if ((await scripts.redis.zscore(inventoryKeys.free, address)) === null) continue;
+      wrong.push(`${address} ${raw ? 'is not free' : 'is not in the inventory'}, and may be taken`);
+    }
+    cursor = next;
+    if (cursor === '0') return wrong;
+  }
 }
 
 /** What is under way is looked at again. */
