@@ -112,9 +112,23 @@ const knownAlready = (known: string[]) =>
   );
 
 /** One page of the inventory. `cursor` "0" begins, and comes back as "0" at the end. */
-export async function listInventory(engine: Engine, cursor = '0', limit = 1000) {
+export async function listInventory(
+  engine: Engine,
+  cursor = '0',
+  limit = 1000,
+  onDamaged: (address: string, error: unknown) => void = (_, error) => {
+    throw error;
+  },
+) {
   const [next, flat] = await engine.scripts.redis.hscan(keys.entries, cursor, 'COUNT', limit);
-  const entries = flat.filter((_, index) => index % 2 === 1).map((raw) => Entry.parse(JSON.parse(raw)));
+  const entries: InventoryEntry[] = [];
+  for (let at = 0; at < flat.length; at += 2) {
+    try {
+      entries.push(Entry.parse(JSON.parse(flat[at + 1]!)));
+    } catch (error) {
+      onDamaged(flat[at]!, error);
+    }
+  }
   return { entries, cursor: next };
 }
 

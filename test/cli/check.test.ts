@@ -253,6 +253,11 @@ const FAILURES: Fault[] = [
     () => changed(inventoryKeys.free, () => fleet.redis.zadd(inventoryKeys.free, 1, '198.51.100.99')),
   ],
   [
+    'addresses',
+    /203\.0\.113\.6 cannot be read/,
+    () => changed(inventoryKeys.entries, () => fleet.redis.hset(inventoryKeys.entries, '203.0.113.6', '{')),
+  ],
+  [
     'allocations',
     /under way for 5 min/,
     async () => {

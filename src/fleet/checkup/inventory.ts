@@ -21,7 +21,12 @@ export async function examineInventory(engine: Engine): Promise<Finding[]> {
   let count = 0;
   let free = 0;
   for (let cursor = '0'; ; ) {
-    const page = await listInventory(engine, cursor, 200);
+    const page = await listInventory(
+      engine,
+      cursor,
+      200,
+      (address) => void wrong.push(`${address} cannot be read`),
+    );
     for (const entry of page.entries) {
       count += 1;
       if (entry.state === 'free') free += 1;
