@@ -97,10 +97,7 @@ export function registerKeys(app: FastifyInstance, { engine }: Context): void {
     const expiresAtMs = expires == null ? null : instantOf(expires, await nowOf(engine));
     const { key, apiKey, account } = await createApiKey(engine, { ...given, expiresAtMs });
     const listed = { ...apiKey, accountName: account.name, lastUsedAtMs: null };
-    return reply
-      .code(201)
-      .header('cache-control', 'no-store')
-      .send({ ...keyOf(listed), key });
+    return reply.code(201).send({ ...keyOf(listed), key });
   });
 
   app.get('/v1/keys', { config: { scope: 'admin', docs: LIST } }, async (request) => {

@@ -99,7 +99,6 @@ export function registerWebhooks(
     const webhook = await createWebhook(tenantOf(request), parse(CreateBody, request.body), rules);
     return reply
       .code(201)
-      .header('cache-control', 'no-store')
       .send({ ...webhookOf({ ...webhook, failingSinceMs: null }), secret: webhook.secret });
   });
 
@@ -126,9 +125,7 @@ export function registerWebhooks(
   app.post<Named>('/v1/webhooks/:id/rotate-secret', { config: { docs: ROTATE } }, async (request, reply) => {
     const tenant = tenantOf(request);
     const { secret, id } = await rotateSecret(tenant, request.params.id);
-    return reply
-      .header('cache-control', 'no-store')
-      .send({ ...webhookOf(await getWebhook(tenant, id)), secret });
+    return reply.send({ ...webhookOf(await getWebhook(tenant, id)), secret });
   });
 
   app.post<Named>('/v1/webhooks/:id/test', { config: { docs: TEST } }, async (request, reply) =>
