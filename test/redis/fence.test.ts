@@ -249,3 +249,13 @@ test('a master that was a replica in between is noticed on a connection that nev
   await fleet.redis.call('REPLICAOF', 'NO', 'ONE');
   expect((await sender.take({ ip: address })).because?.code).toBe('hour');
 });
+
+test('a user of Redis who may not call INFO gets nothing, and is told why', async () => {
+  const fleet = await fleetWith('always');
+  const { address } = await fleet.warming({ plan: 'twenty' });
+  await fleet.redis.call('ACL', 'SETUSER', 'blind', 'on', '>secret', '~*', '&*', '+@all', '-info');
+  const sender = await fleet.sender({ url: `redis://blind:secret@127.0.0.1:${fleet.server.port}` });
+  await expect(sender.take({ ip: address })).rejects.toThrow(/may not call INFO.* allow it with \+info/);
+  await fleet.redis.call('ACL', 'SETUSER', 'blind', '+info');
+  expect(await sender.take({ ip: address })).toMatchObject({ allowed: true, remaining: 19 });
+});

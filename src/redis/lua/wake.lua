@@ -14,7 +14,11 @@
 -- is well, nor by one that gave up its history because it has no replicas.
 --- @include "now"
 local prefix = ARGV[1]
-local server, replication = redis.call('INFO', 'server'), redis.call('INFO', 'replication')
+local server = redis.pcall('INFO', 'server')
+if type(server) == 'table' then
+  return redis.error_reply('NOPERM the user of Redis may not call INFO, without which nothing is granted; allow it with +info')
+end
+local replication = redis.call('INFO', 'replication')
 local run = string.match(server, 'run_id:(%w+)') or ''
 local history = string.match(replication, 'master_replid:(%w+)') or ''
 local earlier = string.match(replication, 'master_replid2:(%w+)') or '0'
