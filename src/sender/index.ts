@@ -8,6 +8,7 @@
  * with `refund`.
  */
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Grant, TakeAnswer } from '../redis/answer.ts';
 import { connect, type RedisTls } from '../redis/connect.ts';
 import { createDemand, NO_DEMAND } from '../redis/demand.ts';
@@ -100,8 +101,10 @@ export async function createSender(options: SenderOptions): Promise<Sender> {
     const demand = countDemand ? createDemand(scripts, account) : null;
     const limiter = createLimiter(scripts, account, {
       demand: demand ?? NO_DEMAND,
-      recover(request, error) {
+      async recover(request, error) {
         if (!isUnreachable(error)) throw error;
+        // Who asks again and again without a pause would keep the connection from coming back.
+        await nextTurn();
         // The outcome of a take whose connection broke is unknown: it counts as spent, and is not tried again.
         return (allowActive && unlimited.grant(request)) || unreachable();
       },

@@ -49,6 +49,24 @@ describe('while Redis is out of reach', () => {
   });
 });
 
+test('a sender that asks again without a pause goes on when Redis is back', async () => {
+  const active = await fleet.bring({ status: 'active' });
+  const sender = await fleet.sender();
+  await fleet.server.kill9();
+  const isBack = fleet.server.restart();
+  let denied = 0;
+  // What comes back is empty, and knows the IP no more.
+  const ask = () =>
+    sender.take({ ip: active.address }).then(
+      ({ because }) => because?.code,
+      (error: Error) => error.name,
+    );
+  while ((await ask()) === 'unreachable') denied += 1;
+  expect(await ask()).toBe('WarmlineError');
+  expect(denied).toBeGreaterThan(0);
+  await isBack;
+});
+
 describe('an IPv6 address', () => {
   test.each(['2001:DB8::1', '2001:db8:0:0:0:0:0:1', '2001:0db8::0001'])(
     'spelt %s is the same IP',
