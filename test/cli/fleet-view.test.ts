@@ -172,7 +172,16 @@ const FRAME = {
 test.each<[string, FleetRow, RegExp]>([
   ['a used-up day', row(), /3 of 14 +█{12} 500 of 500 .* 0 +Marketing +day 4 13 Jan 10:00$/],
   ['the last day', row({ warmup: { currentDay: 14, totalDays: 14 } }), /14 of 14 .* active 13 Jan 10:00$/],
-  ['a hold without an end', row({ hold: { until: null } }), /warming, held .* when it is resumed$/],
+  [
+    'a hold without an end',
+    row({ hold: { sending: true, until: null } }),
+    /warming, held .* when it is resumed$/,
+  ],
+  [
+    'a stop of progress',
+    row({ hold: { sending: false, until: null } }),
+    /warming, no progress .* when it is resumed$/,
+  ],
   [
     'a cooldown',
     row({ status: 'cooldown', cooldown: { until: '2026-02-01T00:00:00Z' } }, { day: null, hour: null }),
