@@ -44,7 +44,8 @@ test('every command has an example that calls it', async () => {
     const { out } = await warmline(...path, '--help');
     expect(out.split('Examples:')[1], path.join(' ')).toContain(`warmline ${path.join(' ')}`);
   }
-});
+  // Some sixty processes, one after the other: half a second each, and more on a busy machine.
+}, 240_000);
 
 test.each<[args: string[], code: number, says: RegExp]>([
   [['ips', 'lits'], 2, /unknown command 'lits' \(Did you mean list\?\)/],
