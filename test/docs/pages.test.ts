@@ -104,7 +104,9 @@ test('docs/operate.md holds and resumes', async () => {
 test('docs/operate.md backs up an account', async () => {
   const script = block('docs/operate.md', 'backup-account').replaceAll('acme', 'default');
   expect(await warmline.shell(script)).toMatch(/^\{"kind":"end","lines":\d+,"sha256":"[0-9a-f]{64}"\}$/m);
-  await expect(warmline.shell('warmline restore default.jsonl')).rejects.toThrow(/account default .* is here/);
+  await expect(warmline.shell('warmline restore default.jsonl')).rejects.toThrow(
+    /account default .* is here/,
+  );
 });
 
 test.skipIf(!REDIS_CLI)(
