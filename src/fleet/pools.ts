@@ -4,6 +4,7 @@
  */
 import { packNew, packPublished, unpackFence } from '../redis/hot-record.ts';
 import { type Item, transact } from '../redis/transact.ts';
+import type { Fence } from '../warmup/counter.ts';
 import * as decide from '../warmup/decide.ts';
 import { type Ceiling, type DedicatedIp, type Hold, NO_CEILING } from '../warmup/dedicated-ip.ts';
 import { conflict, invalid, notFound, WarmlineError } from '../warmup/errors.ts';
@@ -453,12 +454,20 @@ export async function resumePool(tenant: Tenant, poolName: string): Promise<Pool
 export const membersOf = ({ engine, keys }: Tenant, poolId: string): Promise<string[]> =>
   engine.scripts.redis.zrange(keys.poolIps(poolId), '0', String(MOST_IPS_PER_POOL - 1));
 
-/** A pool's own limits count in days from midnight UTC and their hours. */
-async function writeGate({ engine, keys }: Tenant, pool: Pool, nowMs: number): Promise<void> {
-  const { perDay, perHour } = pool.ceiling;
-  if (pool.warmingShare === 1 && perDay === null && perHour === null) return;
+/**
+ * What the pool itself limits, as takes read it (layout in `lua/pool.lua`); `null` when that is nothing. Its limits count in days
+ * from midnight UTC and their hours.
+ */
+export function packGate(
+  { id, warmingShare, ceiling: { perDay, perHour } }: Pick<Pool, 'id' | 'warmingShare' | 'ceiling'>,
+  nowMs: number,
+  fence: Fence | null,
+): Buffer | null {
+  const isCeiling = perDay !== null || perHour !== null;
+  if (warmingShare === 1 && !isCeiling) return null;
   const head = Buffer.alloc(32);
-  head.writeDoubleLE(pool.warmingShare, 0);
+  head.writeDoubleLE(warmingShare, 0);
+  if (!isCeiling) return head;
   const limits: WindowLimits = {
     dailyLimit: perDay,
     hourlyCap: perHour,
@@ -468,15 +477,17 @@ async function writeGate({ engine, keys }: Tenant, pool: Pool, nowMs: number): P
   };
   const fromMs = Math.floor(nowMs / DAY_MS) * DAY_MS;
   const toMs = fromMs + DAY_MS;
-  const counter =
-    perDay === null && perHour === null
-      ? Buffer.alloc(0)
-      : packNew(
-          packPublished(
-            { gate: 'active', heldUntilMs: 0, fromMs, toMs, current: limits, next: limits, edgesMs: [] },
-            { id: pool.id, address: '', hostname: null, bind: null, pools: [] },
-          ),
-          unpackFence(await engine.scripts.redis.getBuffer(keys.fence)),
-        );
-  await engine.scripts.redis.set(keys.gate(pool.id), Buffer.concat([head, counter]));
+  const published = packPublished(
+    { gate: 'active', heldUntilMs: 0, fromMs, toMs, current: limits, next: limits, edgesMs: [] },
+    { id, address: '', hostname: null, bind: null, pools: [] },
+  );
+  return Buffer.concat([head, packNew(published, fence)]);
+}
+
+async function writeGate({ engine, keys }: Tenant, pool: Pool, nowMs: number): Promise<void> {
+  const { perDay, perHour } = pool.ceiling;
+  const counts = perDay !== null || perHour !== null;
+  const fence = counts ? unpackFence(await engine.scripts.redis.getBuffer(keys.fence)) : null;
+  const gate = packGate(pool, nowMs, fence);
+  if (gate) await engine.scripts.redis.set(keys.gate(pool.id), gate);
 }

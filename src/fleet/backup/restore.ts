@@ -3,15 +3,15 @@
  * backup was taken, so of every IP the running day counts as used up: it sends again with its next one. First it is looked
  * whether all of it can be done; an attempt that ended in the middle goes on when it is called again with the same file.
  */
-import { packNew, packPublished } from '../../redis/hot-record.ts';
 import { directoryKeys, inventoryKeys, webhookKeys } from '../../redis/keys.ts';
 import { type Item, transact } from '../../redis/transact.ts';
 import { RECORD_VERSION } from '../../warmup/dedicated-ip.ts';
 import { conflict, invalid } from '../../warmup/errors.ts';
 import { readStoredIp, storedIp } from '../../warmup/stored-ip.ts';
-import { DAY_MS } from '../../warmup/units.ts';
+import { DAY_MS, HOUR_MS } from '../../warmup/units.ts';
 import { MOST_KEYS_PER_ACCOUNT } from '../api-keys.ts';
 import { type Engine, nowIn, type Tenant, tenantOf } from '../engine.ts';
+import { packGate } from '../pools.ts';
 import { itemFor, recordChange, recordOf } from '../save.ts';
 import type { Backup, Line, LineOf } from './format.ts';
 
@@ -235,40 +235,18 @@ async function restorePool(tenant: Tenant, { pool, ips, isDefault }: LineOf<'poo
   await transact(engine.scripts, account, [item], { whole: true });
 }
 
-/** What the pool itself limits, with nothing left today; as `pools.ts` writes it. */
+/** What the pool itself limits, with nothing left today: the counter behind the head of 32 bytes (layout in `lua/counter.lua`). */
 function usedUpGate(pool: LineOf<'pool'>['pool'], nowMs: number): Buffer | null {
+  const gate = packGate(pool, nowMs, null);
+  if (!gate || gate.length === 32) return gate;
   const { perDay, perHour } = pool.ceiling;
-  if (pool.warmingShare === 1 && perDay === null && perHour === null) return null;
-  const head = Buffer.alloc(32);
-  head.writeDoubleLE(pool.warmingShare, 0);
-  if (perDay === null && perHour === null) return head;
-  const limits = {
-    dailyLimit: perDay,
-    hourlyCap: perHour,
-    burst: null,
-    dailyByCeiling: true,
-    hourlyByCeiling: true,
-  };
-  const fromMs = Math.floor(nowMs / DAY_MS) * DAY_MS;
-  const quota = {
-    gate: 'active' as const,
-    heldUntilMs: 0,
-    fromMs,
-    toMs: fromMs + DAY_MS,
-    current: limits,
-    next: limits,
-    edgesMs: [],
-  };
-  const counter = packNew(
-    packPublished(quota, { id: pool.id, address: '', hostname: null, bind: null, pools: [] }),
-    null,
-  );
-  counter.writeDoubleLE(fromMs, 8);
+  const counter = gate.subarray(32);
+  counter.writeDoubleLE(Math.floor(nowMs / DAY_MS) * DAY_MS, 8);
   counter.writeDoubleLE(perDay ?? 0, 16);
-  counter.writeDoubleLE(Math.floor(nowMs / 3_600_000) * 3_600_000, 24);
+  counter.writeDoubleLE(Math.floor(nowMs / HOUR_MS) * HOUR_MS, 24);
   counter.writeDoubleLE(perHour ?? 0, 32);
   counter.writeDoubleLE(nowMs, 48);
-  return Buffer.concat([head, counter]);
+  return gate;
 }
 
 async function restoreKeys(engine: Engine, keys: readonly LineOf<'key'>[]): Promise<void> {
