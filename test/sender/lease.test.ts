@@ -449,6 +449,17 @@ describe('on a test clock', () => {
     expect(await fleet.redis.exists(returned(ip.id))).toBe(0);
   });
 
+  test('who died before the clock stepped back keeps no share until then', async () => {
+    const ip = await onDayOne();
+    const call = { want: 50, least: 1, waitedMs: 0, target: { ip: ip.address }, returns: [] };
+    const take = async () =>
+      (await fleet.limiter.lease({ ...call, holder: 'alive', verb: 'take' }))!.verdict!.granted;
+    await fleet.limiter.lease({ ...call, holder: 'dead', verb: 'join' });
+    await fleet.setClock((await fleet.now()) - 10 * 60_000);
+    // Half of 50, as for one that is alone.
+    expect(await take()).toBe(25);
+  });
+
   test('a clock that steps back gives nothing twice, and waits for nothing that is over', async () => {
     const ip = await fleet.warming();
     const lease = sender.lease({ ip: ip.address });

@@ -96,9 +96,11 @@ local function count_holders()
   for i = 1, #entries, 2 do
     if entries[i] ~= holder and entries[i] ~= '*' then
       local seen, of, count = struct.unpack('<ddd', entries[i + 1])
-      if now - seen > kept_ms then
+      -- A clock that went back leaves instants that are still to come: those, too, are not of now.
+      local away = math.abs(now - seen)
+      if away > kept_ms then
         redis.call('HDEL', leases, entries[i])
-      elseif now - seen <= PRESENT_MS then
+      elseif away <= PRESENT_MS then
         present = present + 1
         if of == hour then all_drawn = all_drawn + count end
       end
