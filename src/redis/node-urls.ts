@@ -23,5 +23,20 @@ function partsOf(item: string) {
   return { scheme, credentials, rest };
 }
 
-/** URLs that may be shown: without passwords. It begins where a part begins, so that long texts are looked through once. */
-export const hideSecrets = (text: string) => text.replace(/(?<![^/,@])[^/,@]*@/g, '…@');
+/** Where a list goes on with a URL of its own. */
+const NEXT_URL = /,(?=\s*rediss?:\/\/)/i;
+const SCHEME = /^\s*[a-z][a-z0-9+.-]*:\/\//i;
+
+/**
+ * URLs that may be shown: without passwords, also those with a bare `/`, `,` or `@` in them, which no URL may have and people
+ * write. So all goes that stands before the last `@` of a URL, at times with a node that needs no hiding.
+ */
+export const hideSecrets = (text: string) =>
+  text
+    .split(NEXT_URL)
+    .map((url) => {
+      const [scheme] = SCHEME.exec(url) ?? [''];
+      const end = url.lastIndexOf('@');
+      return end < scheme.length ? url : `${scheme}…${url.slice(end)}`;
+    })
+    .join(',');

@@ -184,6 +184,26 @@ test.each(Object.entries(OF_JSON))('%s reads any JSON', (name, read) => {
   );
 });
 
+test('URLs that are shown have no password, also one that no URL may have', () => {
+  const piece = fc.string({
+    unit: fc.constantFrom('a', '7', '/', ',', '@', ':', '%', '?', ' ', '\n', 'é'),
+    maxLength: 8,
+  });
+  fc.assert(
+    fc.property(piece, piece, fc.constantFrom('', 'redis://', 'rediss://'), (before, after, next) => {
+      const shown = hideSecrets(
+        `redis://user:${before}SECRET${after}@h1:7000,${next}:${after}SECRET@h2:7001`,
+      );
+      expect(shown).toMatch(/^redis:\/\/….*@h2:7001$/);
+      expect(shown).not.toContain('SECRET');
+    }),
+    drawn(300),
+  );
+  expect(hideSecrets('redis://:secret@h1:7000,h2:7001')).toBe('redis://…@h1:7000,h2:7001');
+  expect(hideSecrets('redis://h1:7000,rediss://u:secret@h2')).toBe('redis://h1:7000,rediss://…@h2');
+  expect(hideSecrets('redis://127.0.0.1:6379')).toBe('redis://127.0.0.1:6379');
+});
+
 test('there are schemas of every face to try', () => {
   expect(Object.keys(OF_JSON).length).toBeGreaterThan(20);
 });
