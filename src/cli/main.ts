@@ -1,47 +1,11 @@
 #!/usr/bin/env node
-/**
- * The command `warmline`. Each subcommand is one file in this folder that exports `register(command)`, and one line in
- * the list below; only the file of the command that was asked for is loaded, because `dry-run` is piped in scripts and
- * must not wait for Fastify and BullMQ (0.12 and 0.19 s on the machine where it starts in 0.18 s).
- */
+/** The command `warmline`: its help, the command that was asked for, and one sentence where something went wrong. */
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { BadSchedule } from '../../schedules/schedule.ts';
 import { WarmlineError } from '../warmup/errors.ts';
+import { COMMANDS } from './commands.ts';
 import { isInteractive } from './screen.ts';
-
-/** What a command's file exports: it adds its options, its examples and its action. */
-export type CommandFile = { register(command: Command): unknown };
-
-/** In the order of `warmline --help`. */
-const COMMANDS: [name: string, summary: string, load: () => Promise<CommandFile>][] = [
-  [
-    'serve',
-    'API and worker in one process, with a Redis of its own if none is named',
-    () => import('./serve.ts'),
-  ],
-  ['api', 'the API alone', () => import('./api.ts')],
-  ['worker', 'the worker alone', () => import('./worker.ts')],
-  ['dry-run', 'print what a plan lets an IP send, day by day', () => import('./dry-run.ts')],
-  ['inventory', 'the addresses that accounts take from', () => import('./inventory.ts')],
-  ['ips', 'dedicated IPs: create, start, release', () => import('./ips.ts')],
-  ['pools', 'names for groups of IPs', () => import('./pools.ts')],
-  ['quota', 'what an IP or a pool may send now', () => import('./quota.ts')],
-  ['demand', 'what senders wanted, and what of it was held', () => import('./demand.ts')],
-  ['explain', 'why mail is held, and until when', () => import('./explain.ts')],
-  ['forecast', 'when a campaign will be done', () => import('./forecast.ts')],
-  ['changes', 'who changed what, and why', () => import('./changes.ts')],
-  ['webhooks', 'who is told what happens', () => import('./webhooks.ts')],
-  ['hold', 'the stop button, for an IP, a pool or the whole account', () => import('./hold.ts')],
-  ['resume', 'lift a hold', async () => (await import('./hold.ts')).resume],
-  ['accounts', 'who owns IPs, pools and keys', () => import('./accounts.ts')],
-  ['keys', 'who may ask the API, and for what', () => import('./keys.ts')],
-  ['check', 'examine a deployment, and say what to do', () => import('./check.ts')],
-  ['backup', 'an account as a file', () => import('./backup.ts')],
-  ['restore', 'an account from its file', () => import('./restore.ts')],
-  ['demo', 'a whole warm-up with real SMTP on this machine, in about a minute', () => import('./demo.ts')],
-  ['completion', 'a script with which a shell completes all this', () => import('./completion.ts')],
-];
 
 /** A command that was called wrongly ends with 2, one that failed with 1; as getopt and grep have it. */
 const MISUSE = 2;
@@ -88,7 +52,7 @@ async function run(args: string[]): Promise<void> {
       process.exit();
     }
     const asked = args.find((arg) => !arg.startsWith('-') && arg !== 'help');
-    for (const [name, summary, load] of COMMANDS) {
+    for (const { name, summary, load } of COMMANDS) {
       const command = program.command(name).description(summary);
       if (name === asked || asked === 'completion') (await load()).register(command);
     }

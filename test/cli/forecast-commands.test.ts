@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import type { CommandFile } from '../../src/cli/main.ts';
+import { COMMANDS } from '../../src/cli/commands.ts';
 import { holdIp } from '../../src/fleet/ips.ts';
 import * as pools from '../../src/fleet/pools.ts';
 import { ADMIN_KEY, type Api, startApi } from '../http/support.ts';
@@ -16,12 +16,10 @@ beforeAll(async () => {
   api = await startApi();
   const url = await api.app.listen({ host: '127.0.0.1', port: 0 });
   dataDir = mkdtempSync(join(tmpdir(), 'warmline-cli-'));
-  Object.assign(process.env, {
-    WARMLINE_DATA_DIR: dataDir,
-    WARMLINE_URL: url,
-    WARMLINE_API_KEY: ADMIN_KEY,
-    NO_COLOR: '1',
-  });
+  vi.stubEnv('WARMLINE_DATA_DIR', dataDir);
+  vi.stubEnv('WARMLINE_URL', url);
+  vi.stubEnv('WARMLINE_API_KEY', ADMIN_KEY);
+  vi.stubEnv('NO_COLOR', '1');
   const pool = await pools.createPool(api.tenant, { name: 'marketing' });
   const first = await api.warming({ zone: 'Europe/Berlin' });
   const second = await api.warming({ zone: 'Europe/Berlin' });
@@ -34,18 +32,14 @@ beforeAll(async () => {
   await api.limiter.take({ pool: pool.id, count: 20 });
 });
 afterAll(async () => {
+  vi.unstubAllEnvs();
   rmSync(dataDir, { recursive: true, force: true });
   await api.stop();
 });
 
-const FILES: Record<string, () => Promise<CommandFile>> = {
-  explain: () => import('../../src/cli/explain.ts'),
-  forecast: () => import('../../src/cli/forecast.ts'),
-};
-
 async function run(...[name, ...args]: string[]): Promise<string> {
   const command = new Command(name).exitOverride().configureOutput({ writeErr: () => {} });
-  (await FILES[name!]!()).register(command);
+  (await COMMANDS.find((one) => one.name === name)!.load()).register(command);
   let out = '';
   const stdout = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
     out += text;
@@ -118,7 +112,7 @@ test('help has examples, and misuse is told', async () => {
         help += text;
       },
     });
-    (await FILES[name]!()).register(command);
+    (await COMMANDS.find((one) => one.name === name)!.load()).register(command);
     await expect(command.parseAsync(['--help'], { from: 'user' })).rejects.toThrow();
     expect(help).toContain(`$ warmline ${name} --`);
   }

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { COMMANDS } from '../../src/cli/commands.ts';
 import { WarmlineError } from '../../src/warmup/errors.ts';
 import { ADMIN_KEY, type Api, startApi } from '../http/support.ts';
 
@@ -15,12 +16,6 @@ beforeAll(async () => {
 afterAll(() => api.stop());
 
 type Run = { code: number; out: string; err: string };
-type CommandFile = { register(command: Command): unknown };
-const FILES: Record<string, () => Promise<CommandFile>> = {
-  ips: () => import('../../src/cli/ips.ts'),
-  pools: () => import('../../src/cli/pools.ts'),
-  changes: () => import('../../src/cli/changes.ts'),
-};
 
 async function run(name: string, ...args: string[]): Promise<Run> {
   let [out, err] = ['', ''];
@@ -34,7 +29,7 @@ async function run(name: string, ...args: string[]): Promise<Run> {
       err += text;
     },
   });
-  (await FILES[name]!()).register(command);
+  (await COMMANDS.find((one) => one.name === name)!.load()).register(command);
   const stdout = vi.spyOn(process.stdout, 'write').mockImplementation(write);
   try {
     const asked = args.includes('--help') ? args : [...args, '--url', url, '--key', ADMIN_KEY];
