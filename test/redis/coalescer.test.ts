@@ -203,7 +203,7 @@ test('takes that share a call get what they would have got one by one', async ()
       expect(told[0]).toEqual(told[1]);
       expect(states[0]).toEqual(states[1]);
     }),
-    drawn(120),
+    drawn(50),
   );
   // The lives are worth something: takes that shared, grants and denials in numbers.
   expect([shared, denied, granted].every((count) => count > 500)).toBe(true);

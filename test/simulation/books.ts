@@ -62,7 +62,7 @@ export class Books {
   /** Who has changed the status of what, by the stream. */
   readonly changedBy = new Map<string, Entry[]>();
   readonly granted = new Map<string, number>();
-  readonly sums = { granted: 0, denied: 0, credited: 0, changes: 0, leased: 0 };
+  readonly sums = { granted: 0, credited: 0, changes: 0, leased: 0 };
 
   constructor(account: AccountRef & { name: string }, cooldownMs: number) {
     this.account = account;

@@ -79,11 +79,11 @@ test('a worker killed in the middle of a tick over 10 000 due IPs: another ends 
 });
 
 test('two workers share a large sweep, and each IP changes once', async () => {
-  await manyDue(5_000);
+  await manyDue(2_500);
   const workers = [worker(), worker()];
   await eventually('nothing is due', async () => (await countDue(fleet.engine)) === 0, 45_000);
   const times = await activations();
-  expect(times.size).toBe(5_000);
+  expect(times.size).toBe(2_500);
   expect(Math.max(...times.values())).toBe(1);
   for (const { pid, ended } of workers) {
     process.kill(pid, 'SIGTERM');
@@ -91,13 +91,13 @@ test('two workers share a large sweep, and each IP changes once', async () => {
   }
 });
 
-test('a fleet of four shares a sweep over 12 000 due IPs: each does a part, and each IP changes once', async () => {
+test('a fleet of four shares a sweep over 6 000 due IPs: each does a part, and each IP changes once', async () => {
   const workers = [worker(), worker(), worker(), worker()];
   for (const { line } of workers) expect(await line()).toBe('ready');
-  await manyDue(12_000);
+  await manyDue(6_000);
   await eventually('nothing is due', async () => (await countDue(fleet.engine)) === 0, 60_000);
   const times = await activations();
-  expect(times.size).toBe(12_000);
+  expect(times.size).toBe(6_000);
   expect(Math.max(...times.values())).toBe(1);
   const made: number[] = [];
   for (const { pid, line, ended } of workers) {
@@ -105,9 +105,9 @@ test('a fleet of four shares a sweep over 12 000 due IPs: each does a part, and 
     made.push(Number((await line()).replace('stopped ', '')));
     expect(await ended).toBe(0);
   }
-  // One of eight shares at least.
-  expect(Math.min(...made), `changes made by each: ${made}`).toBeGreaterThan(1_000);
-  expect(made.reduce((sum, count) => sum + count)).toBe(12_000);
+  // A third of its share at least.
+  expect(Math.min(...made), `changes made by each: ${made}`).toBeGreaterThan(500);
+  expect(made.reduce((sum, count) => sum + count)).toBe(6_000);
 });
 
 test('on SIGTERM a worker ends what it has begun and leaves the rest due', async () => {
