@@ -122,13 +122,18 @@ export function settle(state: CounterState, quota: SendQuota, nowMs: number): Co
  */
 export type Fence = { firstSeq: number; atMs: number };
 
-/** What was forgotten may have been granted on both sides of an hour's turn: shortly after it, the hour before is lost, too. */
+/**
+ * What was forgotten may have been granted on both sides of an hour's turn: shortly after it, the hour before is lost, too.
+ * Without a bucket two whole caps may have gone around a turn, however long Redis was away since: then always.
+ */
 const TURN_MS = 60_000;
 
 /** A counter as it was read, from before a fence or not: the rest of the hour that ran at the fence counts as used up. */
 export function heedFence(state: CounterState, quota: SendQuota, fence: Fence | null): CounterState {
   if (fence === null || state.seq >= fence.firstSeq) return state;
-  let fenced = settle(state, quota, fence.atMs - TURN_MS);
+  const { hourlyCap, burst } = windowAt(quota, fence.atMs).limits;
+  const turnMs = hourlyCap !== null && burst === null ? HOUR_MS : TURN_MS;
+  let fenced = settle(state, quota, fence.atMs - turnMs);
   if (hourTo(windowAt(quota, fenced.atMs), fenced.atMs) <= fence.atMs) fenced = useUp(fenced, quota);
   fenced = useUp(settle(fenced, quota, fence.atMs), quota);
   return { ...fenced, seq: fence.firstSeq };

@@ -42,6 +42,12 @@ async function losing({ server }: Fleet, inBetween: () => Promise<unknown>): Pro
   await server.restart();
 }
 
+async function connectedTo({ server }: Fleet) {
+  const redis = await connect(server.url);
+  onTestFinished(() => redis.disconnect());
+  return redis;
+}
+
 /** The first answer of a sender that finds Redis again by itself. */
 async function answerOf(sender: Sender, request: TakeRequest) {
   let answer = await sender.take(request);
@@ -180,6 +186,35 @@ test('each account has a fence of its own, whoever asks first; ceilings of pools
   expect(await ours.refund({ receipt: grant!.receipt })).toEqual({ refunded: 20 });
 });
 
+test('around the turn of an hour a pool without a bucket may have granted two caps: both are taken off its day', async () => {
+  const fleet = await fleetWith('everysec');
+  const { id } = await fleet.bring({ status: 'active' });
+  const ceiling = { perDay: 50, perHour: 20 };
+  await createPool(fleet.tenant, { name: 'bulk', ceiling, ips: [id] });
+  const sender = await fleet.sender();
+  const turnMs = Math.ceil(((await fleet.now()) + 1) / HOUR_MS) * HOUR_MS;
+  await fleet.setClock(turnMs - 1_000);
+  let sent = 0;
+  const take = async (count: number) => {
+    const { granted } = await answerOf(sender, { pool: 'bulk', count, partial: true });
+    for (const part of granted) sent += part.count;
+  };
+  await take(1);
+  await losing(fleet, async () => {
+    await take(20);
+    await fleet.setClock(turnMs + 500);
+    await take(20);
+  });
+  expect(sent).toBe(40);
+  await eventually('the engine is connected again', () => fleet.redis.status === 'ready');
+  await fleet.setClock(turnMs + 90_000);
+  for (let hour = 0; hour < 5; hour += 1) {
+    await take(20);
+    await fleet.setClock((await fleet.now()) + HOUR_MS);
+  }
+  expect(sent).toBe(50);
+});
+
 test('appendfsync always: a kill costs nothing', async () => {
   const fleet = await fleetWith('always');
   const { address } = await fleet.warming({ plan: 'twenty' });
@@ -191,6 +226,47 @@ test('appendfsync always: a kill costs nothing', async () => {
   expect(await sender.refund({ receipt: grant!.receipt })).toEqual({ refunded: 5 });
   expect(await fleet.redis.exists(fleet.tenant.keys.fence)).toBe(0);
   expect(await fleet.redis.hget(fleet.tenant.keys.awake, 'durable')).toBe('1');
+});
+
+test('appendfsync always that was set while it ran, and is gone with the restart: the hour is used up', async () => {
+  const fleet = await startFleet({ book: BOOK, config: ['--appendonly', 'no'] });
+  onTestFinished(() => fleet.stop());
+  const { address } = await fleet.warming({ plan: 'twenty' });
+  const sender = await fleet.sender();
+  await fleet.redis.config('SET', 'appendfsync', 'always');
+  await fleet.redis.config('SET', 'appendonly', 'yes');
+  expect((await sender.take({ ip: address, count: 5 })).allowed).toBe(true);
+  await fleet.redis.save();
+  // As it is a while after the settings were made.
+  await createLimiter(
+    createScripts(await connectedTo(fleet), { testClock: true }),
+    fleet.tenant.account,
+  ).take({
+    ip: address,
+    count: 1,
+  });
+  expect(await fleet.redis.hget(fleet.tenant.keys.awake, 'durable')).toBe('1');
+  await fleet.redis.save();
+  expect((await sender.take({ ip: address, count: 10 })).allowed).toBe(true);
+  await fleet.server.kill9();
+  await fleet.server.restart();
+  expect((await answerOf(sender, { ip: address })).because?.code).toBe('hour');
+});
+
+test('an IP whose record was lost has its day used up; what it grants on the next can be given back', async () => {
+  const fleet = await fleetWith('always');
+  const { address, id } = await fleet.warming({ plan: 'twenty' });
+  const sender = await fleet.sender();
+  for (let take = 0; take < 3; take += 1) await sender.take({ ip: address });
+  // A day that is over closes the receipts of its takes.
+  await fleet.advance({ days: 1 });
+  await sender.take({ ip: address });
+  await fleet.redis.del(fleet.tenant.keys.hot(address));
+  await setCeiling(fleet.tenant, id, { perDay: 1_000, perHour: null });
+  expect((await sender.take({ ip: address })).allowed).toBe(false);
+  await fleet.advance({ days: 1 });
+  const [grant] = (await sender.take({ ip: address, count: 3 })).granted;
+  expect(await sender.refund({ receipt: grant!.receipt })).toEqual({ refunded: 3 });
 });
 
 test('no fence: a first use of what an earlier build wrote, forgotten scripts, a new connection', async () => {

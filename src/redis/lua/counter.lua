@@ -150,11 +150,13 @@ local function use_up(c)
 end
 
 -- Settles a counter as it was read: one from before the fence (fence.lua) first loses the rest of the hour that ran then. What
--- was forgotten may have been granted on both sides of an hour's turn, so shortly after it the hour before is lost, too.
+-- was forgotten may have been granted on both sides of an hour's turn, so shortly after it the hour before is lost, too. Without
+-- a bucket two whole caps may have gone around a turn, however long Redis was away since: then always.
 local TURN_MS = 60000
 local function settle_known(c, now)
   if c.seq < first_seq then
-    settle(c, fenced_at - TURN_MS)
+    local _, _, _, hourly, burst = window_at(c, fenced_at)
+    settle(c, fenced_at - (hourly >= 0 and burst < 0 and HOUR or TURN_MS))
     if c.w_hour_to <= fenced_at then use_up(c) end
     settle(c, fenced_at)
     use_up(c)

@@ -67,7 +67,9 @@ local function publish(entry, published)
     end
     c.day_used, c.hour_used = used_day, used_hour
   else
-    c = decode(struct.pack('<dddddddd', 1, 0, 0, 0, 0, FULL, 0, first_seq) .. published)
+    -- Beyond the receipts of an earlier record of this IP, or nothing that is granted now could be given back.
+    local seq = max(first_seq, tonumber(redis.call('HGET', prefix .. 'sent:' .. entry.id, 'closed') or 0))
+    c = decode(struct.pack('<dddddddd', 1, 0, 0, 0, 0, FULL, 0, seq) .. published)
     settle(c, now)
     -- Nobody knows what a lost record had counted: the running day counts as used up.
     if entry.known then

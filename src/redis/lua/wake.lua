@@ -9,7 +9,7 @@
 --   node (of a cluster), durable.
 -- Returns the instant of the fence when this call has set one, else 0. It writes only when something has changed.
 --
--- A Redis that started again may have forgotten, unless it was durable. A replica that was promoted has not seen what its
+-- A Redis that started again may have forgotten, unless it was durable and still has its file. A replica that was promoted has not seen what its
 -- master acknowledged last, whatever the settings. Nothing was lost by a master that has got the slot from another one which
 -- is well, nor by one that gave up its history because it has no replicas.
 --- @include "now"
@@ -45,15 +45,18 @@ end
 local function may_have_forgotten()
   if not before[1] then return false end -- the first time
   if has_moved() then return false end
-  return promoted or (restarted and before[4] ~= '1')
+  -- Settings that were made while it ran and written nowhere are gone with a restart, and with them what was in the file.
+  local has_file = string.find(redis.call('INFO', 'persistence'), 'aof_enabled:1', 1, true) ~= nil
+  return promoted or (restarted and not (before[4] == '1' and durable == '1' and has_file))
 end
 
 -- No record counts so many takes between two fences, and 90 000 fences fit below 2^53.
 local TAKES = 100000000000
 local at = 0
 if may_have_forgotten() then
-  -- What a restart may have lost was granted before it. Whole seconds since then, rounded down, so the instant is not too early.
-  local uptime = (promoted or ARGV[3] == '1') and 0 or tonumber(string.match(server, 'uptime_in_seconds:(%d+)') or 0)
+  -- What a restart may have lost was granted before it. The difference of two rounded seconds is at most one too many, and an
+  -- instant before the restart could lie in the hour before.
+  local uptime = (promoted or ARGV[3] == '1') and 0 or math.max(0, tonumber(string.match(server, 'uptime_in_seconds:(%d+)') or 0) - 1)
   at = engine_now() - uptime * 1000
   local last = redis.call('GET', prefix .. 'fence')
   local seq, last_at = 0, 0
