@@ -13,12 +13,14 @@ const books = (
   granted: Map<string, number>,
   charged: Map<string, number>,
   uncounted = new Map<string, number>(),
-) => balance({ limited: [HOURLY, DAILY], granted, charged, uncounted });
+  forgettable = new Map<string, number>(),
+) => balance({ limited: [HOURLY, DAILY], granted, charged, uncounted, forgettable });
 
 test('books that balance', () => {
   expect(books(sums(100, 50), sums(100, 50))).toEqual({
     granted: 150,
     over: { hourly: 0, daily: 0 },
+    unexplained: 0,
     grantsLost: 0,
     unspent: 0,
   });
@@ -36,6 +38,12 @@ test('a send that an IP with a limit was allowed without Redis is one too many',
   expect(books(sums(0, 0), sums(0, 0), sums(0, 2)).over).toEqual({ hourly: 0, daily: 2 });
 });
 
+test('over a daily limit goes what was forgotten beyond a twenty-fourth of it, and no send more', () => {
+  const over = (forgotten: number) =>
+    books(sums(0, 60), sums(0, 50), sums(0, 0), sums(0, forgotten)).unexplained;
+  expect([over(0), over(3), over(12), over(13), over(100)]).toEqual([10, 10, 1, 0, 0]);
+});
+
 const expected: Expected = { status: ['warming'], perDay: [3], held: [true, false], inPool: [true] };
 const found = { status: 'warming', perDay: 3, held: false, inPool: true };
 
@@ -46,8 +54,8 @@ test('a change that was acknowledged is there, one that was not may be', () => {
 
 test('a change that is gone is named', () => {
   expect(changesLost('ip_1', expected, { ...found, perDay: 2, inPool: false })).toEqual([
-    'ip_1: perDay is 2, acknowledged was 3',
-    'ip_1: inPool is false, acknowledged was true',
+    { field: 'perDay', sentence: 'ip_1: perDay is 2, acknowledged was 3' },
+    { field: 'inPool', sentence: 'ip_1: inPool is false, acknowledged was true' },
   ]);
-  expect(changesLost('ip_1', expected, null)).toEqual(['ip_1 is gone']);
+  expect(changesLost('ip_1', expected, null)).toEqual([{ field: 'id', sentence: 'ip_1 is gone' }]);
 });

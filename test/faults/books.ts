@@ -3,6 +3,8 @@
 /** All IPs of a round began within it, and it is over within the hour: what an IP gave is of one hour and of one day. */
 export type LimitedIp = { id: string; address: string; limit: number; kind: 'hourly' | 'daily' };
 
+const HOURS_OF_A_DAY = 24;
+
 export type Sums = ReadonlyMap<string, number>;
 
 export type Books = {
@@ -13,9 +15,13 @@ export type Books = {
   grantsLost: number;
   /** Charged and not granted to anybody: answers that were lost, leases of the dead. */
   unspent: number;
+  /** Sends over a daily limit that what Redis forgot does not explain. */
+  unexplained: number;
   /** Acknowledged changes, and of these the ones that are gone. */
   acknowledged: number;
   changesLost: string[];
+  /** And of those the ones that were acknowledged before Redis could forget any. */
+  lostTooEarly: string[];
 };
 
 export function balance({
@@ -23,6 +29,7 @@ export function balance({
   granted,
   uncounted,
   charged,
+  forgettable,
 }: {
   limited: readonly LimitedIp[];
   granted: Sums;
@@ -30,10 +37,17 @@ export function balance({
   uncounted: Sums;
   /** What Redis has counted. */
   charged: Sums;
-}): Omit<Books, 'acknowledged' | 'changesLost'> {
+  /** Of the grants, those that were made while Redis may have forgotten them. */
+  forgettable: Sums;
+}): Omit<Books, 'acknowledged' | 'changesLost' | 'lostTooEarly'> {
   const over = { hourly: 0, daily: 0 };
+  let unexplained = 0;
   for (const { address, limit, kind } of limited) {
-    over[kind] += Math.max(0, (granted.get(address) ?? 0) - limit) + (uncounted.get(address) ?? 0);
+    const more = Math.max(0, (granted.get(address) ?? 0) - limit) + (uncounted.get(address) ?? 0);
+    over[kind] += more;
+    // A twenty-fourth of the day counts as used up instead.
+    const explained = Math.max(0, (forgettable.get(address) ?? 0) - Math.ceil(limit / HOURS_OF_A_DAY));
+    if (kind === 'daily') unexplained += Math.max(0, more - explained);
   }
   let [sum, grantsLost, unspent] = [0, 0, 0];
   for (const [address, sends] of charged) {
@@ -42,7 +56,7 @@ export function balance({
     grantsLost += Math.max(0, told - sends);
     unspent += Math.max(0, sends - told);
   }
-  return { granted: sum, over, grantsLost, unspent };
+  return { granted: sum, over, unexplained, grantsLost, unspent };
 }
 
 /** A field of an IP, as a client sees it. */
@@ -59,11 +73,16 @@ export type Facts = {
  */
 export type Expected = { [Field in keyof Facts]: Facts[Field][] };
 
+export type Lost = { field: keyof Facts | 'id'; sentence: string };
+
 /** @param found `null`: there is no such IP */
-export function changesLost(id: string, expected: Expected, found: Facts | null): string[] {
-  if (!found) return [`${id} is gone`];
+export function changesLost(id: string, expected: Expected, found: Facts | null): Lost[] {
+  if (!found) return [{ field: 'id', sentence: `${id} is gone` }];
   const fields = ['status', 'perDay', 'held', 'inPool'] as const;
   return fields
     .filter((field) => !(expected[field] as unknown[]).includes(found[field]))
-    .map((field) => `${id}: ${field} is ${found[field]}, acknowledged was ${expected[field].join(' or ')}`);
+    .map((field) => ({
+      field,
+      sentence: `${id}: ${field} is ${found[field]}, acknowledged was ${expected[field].join(' or ')}`,
+    }));
 }

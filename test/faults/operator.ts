@@ -3,7 +3,7 @@
  * ceilings, holds, resumes, pools. What was acknowledged is written down before the next change is asked for.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { changesLost, type Expected, type Facts } from './books.ts';
+import { changesLost, type Expected, type Facts, type Lost } from './books.ts';
 import type { Ledger } from './ledger.ts';
 
 export type Api = (
@@ -19,8 +19,11 @@ export interface Operator {
   readonly refused: readonly string[];
   /** Ends with the changes that are under way. */
   stop(): Promise<void>;
-  /** Looks at every IP that was ever changed, in earlier rounds as well, and tells which changes are gone. */
-  examine(): Promise<string[]>;
+  /**
+   * Looks at every IP that was ever changed, in earlier rounds as well, and tells which changes are gone, and when each was
+   * acknowledged.
+   */
+  examine(): Promise<{ sentence: string; acknowledgedMs: number }[]>;
 }
 
 const LANES = 3;
@@ -32,6 +35,8 @@ const IPS_PER_POOL = 95;
 
 export function openOperator(api: Api, ledger: Ledger): { start(): Operator } {
   const expected = new Map<string, Expected>();
+  /** When what an IP looks like was acknowledged last, by field. */
+  const acknowledgedMs = new Map<string, Partial<Record<Lost['field'], number>>>();
   const poolOf = new Map<string, string>();
   let pools = 0;
   /** The pool that each lane fills, from one round to the next. */
@@ -65,6 +70,7 @@ export function openOperator(api: Api, ledger: Ledger): { start(): Operator } {
       const facts = expected.get(id)!;
       if (await ask(...request)) {
         (facts as Record<string, unknown>)[field] = [value];
+        acknowledgedMs.get(id)![field] = Date.now();
         return true;
       }
       (facts[field] as unknown[]).push(value);
@@ -84,6 +90,7 @@ export function openOperator(api: Api, ledger: Ledger): { start(): Operator } {
         const id = String(created.id);
         const path = `/v1/dedicated-ips/${id}`;
         expected.set(id, { status: ['provisioning'], perDay: [null], held: [false], inPool: [false] });
+        acknowledgedMs.set(id, { id: Date.now() });
         if (!(await change(id, 'status', 'warming', 'POST', `${path}/warmup`, {}))) continue;
         const join = ['POST', `/v1/dedicated-ips/pools/${current.poolId}/ips`, { ipId: id }] as const;
         poolOf.set(id, current.poolId);
@@ -109,10 +116,12 @@ export function openOperator(api: Api, ledger: Ledger): { start(): Operator } {
         await Promise.all(lanes);
       },
       async examine() {
-        const lost: string[] = [];
+        const lost: { sentence: string; acknowledgedMs: number }[] = [];
         for (const [id, facts] of expected) {
           const gone = changesLost(id, facts, await look(id));
-          lost.push(...gone);
+          const times = acknowledgedMs.get(id)!;
+          for (const { field, sentence } of gone)
+            lost.push({ sentence, acknowledgedMs: times[field] ?? times.id! });
           // Told once; what comes later is compared with what there is.
           if (gone.length > 0) expected.delete(id);
         }

@@ -42,8 +42,13 @@ export type Round = Books & {
 
 type Turn = { who: string; state: string; isDry: boolean; endMs: number; tookMs: number };
 
-/** What a sender has written down in this round. */
-type Told = { sender: SenderProcess; turns: Turn[] };
+/** What a sender has written down in this round; `ofTurn`: what the turn was granted whose end is still to be read. */
+type Told = { sender: SenderProcess; turns: Turn[]; ofTurn: [address: string, count: number][] };
+
+/** What a turn was granted of an IP. */
+type Grants = { who: string; address: string; count: number; endMs: number; tookMs: number };
+/** So long what a lease has drawn may be spent. */
+const LEASE_MS = 1_000;
 
 export async function runRound(
   stage: Stage,
@@ -61,18 +66,26 @@ export async function runRound(
   const [granted, uncounted] = [new Map<string, number>(), new Map<string, number>()];
   const failures: string[] = [];
   const told = new Map<SenderProcess, Told>();
+  const grants: Grants[] = [];
   const freeBefore = (await stage.charged([freeIp(stage)])).get(stage.free.ipAddress) ?? 0;
 
   function read(): void {
-    for (const sender of stage.senders) if (!told.has(sender)) told.set(sender, { sender, turns: [] });
-    for (const { sender, turns } of told.values()) {
+    for (const sender of stage.senders)
+      if (!told.has(sender)) told.set(sender, { sender, turns: [], ofTurn: [] });
+    for (const { sender, turns, ofTurn } of told.values()) {
       for (const line of sender.ledger.read()) {
         const [what, a = '', b = '', c, d, e] = line.split(' ');
-        if (what === 'grants') granted.set(a, (granted.get(a) ?? 0) + Number(b));
-        else if (what === 'open') uncounted.set(a, (uncounted.get(a) ?? 0) + Number(b));
+        if (what === 'grants') {
+          granted.set(a, (granted.get(a) ?? 0) + Number(b));
+          ofTurn.push([a, Number(b)]);
+        } else if (what === 'open') uncounted.set(a, (uncounted.get(a) ?? 0) + Number(b));
         else if (what === 'failed') failures.push(line);
-        else if (what === 'turn')
-          turns.push({ who: a, state: b, isDry: c === '1', endMs: Number(d), tookMs: Number(e) });
+        else if (what === 'turn') {
+          const [endMs, tookMs] = [Number(d), Number(e)];
+          turns.push({ who: a, state: b, isDry: c === '1', endMs, tookMs });
+          for (const [address, count] of ofTurn.splice(0))
+            grants.push({ who: a, address, count, endMs, tookMs });
+        }
       }
     }
   }
@@ -133,14 +146,18 @@ export async function runRound(
     throw new Error(`${scenario.name}: the round took so long that an hour of its IPs may have ended`);
 
   const lost = await operator.examine();
+  const lostTooEarly = lost.filter(
+    ({ acknowledgedMs }) => acknowledgedMs < (struck.forgetsFromMs ?? Infinity),
+  );
   const charged = new Map(await stage.charged([...limited, freeIp(stage)]));
   charged.set(stage.free.ipAddress, (charged.get(stage.free.ipAddress) ?? 0) - freeBefore);
   const openSends = uncounted.get(stage.free.ipAddress) ?? 0;
   const turns = [...told.values()].flatMap((one) => one.turns);
   return {
-    ...balance({ limited, granted, uncounted, charged }),
+    ...balance({ limited, granted, uncounted, charged, forgettable: forgettable(grants, struck) }),
     acknowledged: operator.acknowledgedAt.length,
-    changesLost: lost,
+    changesLost: lost.map(({ sentence }) => sentence),
+    lostTooEarly: lostTooEarly.map(({ sentence }) => sentence),
     faultMs: struck.goneMs - struck.begunMs,
     silentMs: { takes: silence(told, 'takes', struck), leases: silence(told, 'leases', struck) },
     unreachable: turns.filter(({ who, state }) => who === 'takes' && state === 'unreachable').length,
@@ -149,6 +166,17 @@ export async function runRound(
     healsMs,
     note: struck.note ?? '',
   };
+}
+
+/** What each IP granted while Redis may have forgotten it. Leases are spent a moment after they are drawn. */
+function forgettable(grants: readonly Grants[], { forgetsFromMs, goneMs }: Struck): Map<string, number> {
+  const sums = new Map<string, number>();
+  for (const { who, address, count, endMs, tookMs } of grants) {
+    const untilMs = goneMs + (who === 'leases' ? LEASE_MS : 0);
+    if (forgetsFromMs === undefined || endMs < forgetsFromMs || endMs - tookMs > untilMs) continue;
+    sums.set(address, (sums.get(address) ?? 0) + count);
+  }
+  return sums;
 }
 
 const freeIp = ({ free }: Stage) => ({ id: free.id, address: free.ipAddress });

@@ -41,19 +41,21 @@ export async function tryScenario(
 
 /** What a round must not show; empty when it kept every promise. */
 export function broken({ mayLose }: Scenario, round: Round): string[] {
-  const { over, grantsLost, changesLost } = round;
-  const sentences: string[] = [];
+  const { over, unexplained, grantsLost, changesLost, lostTooEarly } = round;
   if (mayLose === 'nothing') {
-    if (over.hourly + over.daily > 0) sentences.push(`${over.hourly + over.daily} sends over the limit`);
-    if (grantsLost > 0) sentences.push(`${grantsLost} grants forgotten by Redis`);
-    sentences.push(...changesLost);
-  } else {
-    // What Redis may have forgotten counts as used up for the rest of the hour.
-    if (over.hourly > 0) sentences.push(`${over.hourly} sends over an hourly cap`);
-    if (over.daily > grantsLost)
-      sentences.push(`${over.daily} sends over a daily limit, more than the ${grantsLost} that Redis forgot`);
+    const sends = over.hourly + over.daily;
+    return [
+      ...(sends > 0 ? [`${sends} sends over the limit`] : []),
+      ...(grantsLost > 0 ? [`${grantsLost} grants forgotten by Redis`] : []),
+      ...changesLost,
+    ];
   }
-  return sentences;
+  return [
+    // What Redis may have forgotten counts as used up for the rest of the hour.
+    ...(over.hourly > 0 ? [`${over.hourly} sends over an hourly cap`] : []),
+    ...(unexplained > 0 ? [`${unexplained} sends over a daily limit that nothing forgotten explains`] : []),
+    ...lostTooEarly.map((sentence) => `acknowledged before Redis could forget it: ${sentence}`),
+  ];
 }
 
 export const isGood = ({ scenario, rounds, failure }: Outcome) =>

@@ -1,8 +1,11 @@
 /** What a fault is: the processes it needs, how it strikes, and what it may cost. */
 import type { Stage, StageOptions } from './stage.ts';
 
-/** When the fault began and when its cause was gone, in ms of the machine's clock. */
-export type Struck = { begunMs: number; goneMs: number; note?: string };
+/**
+ * When the fault began and when its cause was gone, in ms of the machine's clock. `forgetsFromMs`: what was acknowledged since
+ * then and until the fault may be forgotten by Redis; without it, nothing.
+ */
+export type Struck = { begunMs: number; goneMs: number; forgetsFromMs?: number; note?: string };
 
 /** @throws when it did not strike: Redis took no notice, or something else happened */
 export type Strike = (given: {
@@ -21,8 +24,9 @@ export type Scenario = {
   /** How often it is tried unless said. */
   readonly times: number;
   /**
-   * `nothing`: what was acknowledged is there, no IP goes over. `measured`: Redis itself has lost writes, so changes may be
-   * gone, and an IP without an hourly cap may go over by no more than the grants that were forgotten.
+   * `nothing`: what was acknowledged is there, no IP goes over. `measured`: Redis itself has lost writes, so changes of the last
+   * moments may be gone, and an IP without an hourly cap may go over by no more than what it was granted in these moments
+   * beyond a twenty-fourth of its day.
    */
   readonly mayLose: 'nothing' | 'measured';
   /** Senders or workers are killed: their pids change, and what they were told last may be in no ledger. */

@@ -21,6 +21,7 @@ export default {
     const folder = join(redis.dir, 'appendonlydir');
     return async ({ isSample, random }) => {
       const behindMs = isSample ? 200 : 100 + random() * (MOST_BEHIND_MS - 100);
+      const forgetsFromMs = Date.now();
       cpSync(folder, `${folder}.then`, { recursive: true });
       await sleep(behindMs);
       const begunMs = Date.now();
@@ -29,7 +30,7 @@ export default {
       cpSync(`${folder}.then`, folder, { recursive: true });
       rmSync(`${folder}.then`, { recursive: true });
       await redis.restart();
-      return { begunMs, goneMs: Date.now() };
+      return { begunMs, goneMs: Date.now(), forgetsFromMs };
     };
   },
 } satisfies Scenario;

@@ -7,6 +7,9 @@ import type { Scenario, Strike } from '../scenario.ts';
 import type { Stage } from '../stage.ts';
 import { ALWAYS } from './kill-redis-always.ts';
 
+/** A replica that is well hears of a write within this time, on a machine that is busy. */
+const REPLICATES_WITHIN_MS = 250;
+
 /**
  * The master dies, its replica becomes one, and the relay, which stands for an address that moves, leads there. What had not
  * reached the replica is gone. `lagMs`: for so long before the end the replica hears nothing.
@@ -25,6 +28,7 @@ export const promote =
     );
     return async ({ random }) => {
       const behindMs = lagMs(random());
+      const forgetsFromMs = Date.now() - REPLICATES_WITHIN_MS;
       if (behindMs > 0) {
         link.stall();
         await sleep(behindMs);
@@ -37,7 +41,7 @@ export const promote =
       redis.disconnect();
       link.stop();
       await stage.replaceRedis(heir);
-      return { begunMs, goneMs };
+      return { begunMs, goneMs, forgetsFromMs };
     };
   };
 
