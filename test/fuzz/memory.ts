@@ -1,6 +1,5 @@
 /** What may not grow, however long a run is: the heap of the process, the keys in Redis, and what it uses. */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { heapAfterCollection } from '../support/heap.ts';
 import type { Stage } from './stage.ts';
 
 export type Measured = { heapMb: number; keys: number; redisMb: number };
@@ -15,15 +14,6 @@ export async function measure({ fleet }: Stage): Promise<Measured> {
 }
 
 const inMb = (bytes: number) => Math.round((bytes / 2 ** 20) * 10) / 10;
-
-function heapAfterCollection(): number {
-  setFlagsFromString('--expose-gc');
-  const collect = runInNewContext('gc') as () => void;
-  // What finalizers hold is freed by the second.
-  collect();
-  collect();
-  return process.memoryUsage().heapUsed;
-}
 
 /** Caches and compiled code still grow a little after a tenth of a long run; what leaks grows with every request. */
 const HEAP_SLACK_MB = 8;

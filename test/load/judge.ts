@@ -1,14 +1,14 @@
 /** From what was seen to what it means: the trends with their tolerances, and whether the run is good. */
 import type { LoadRun } from './run.ts';
 import type { Sample } from './sample.ts';
-import { floorsOf, type Point, type Tolerance, type Trend, trendOf } from './verdict.ts';
+import { type Point, type Tolerance, type Trend, trendOf } from './verdict.ts';
 
 export type Judgment = {
   /** Shorter runs are told and not judged for growth: caches still fill. */
   judged: boolean;
   trends: Trend[];
-  /** Keys that are kept on purpose: how many there were at the end, how many there may be, and why. */
-  kept: { pattern: string; keys: number; most: number; because: string }[];
+  /** Keys that are kept on purpose: how many there were at the end and what they took, how many there may be, and why. */
+  kept: { pattern: string; keys: number; bytes: number; most: number; because: string }[];
   /** What makes the run a bad one, in sentences; none is good. */
   wrong: string[];
 };
@@ -23,8 +23,6 @@ const KEYS: Tolerance = { share: 0.02, slack: 20 };
 const TYPICAL: Tolerance = { share: 0.2, slack: 0.5 };
 const SLOWEST: Tolerance = { share: 0.35, slack: 5 };
 const LATE_MS = 5_000;
-/** Samples in which a heap surely was collected: a minute at one each ten seconds. */
-const HEAP_STRETCH = 6;
 
 /** What stays on purpose, and how much of it a run may leave. */
 const KEPT: { ends: string; most: (run: LoadRun) => number; because: string }[] = [
@@ -58,9 +56,10 @@ export function judge(run: LoadRun): Judgment {
   const wrong: string[] = [];
   const last = samples.at(-1)!;
 
+  const weights = samples.findLast(({ bytes }) => bytes !== null)?.bytes ?? {};
   const kept = KEPT.map(({ ends, most, because }) => {
     const [pattern, keys] = Object.entries(run.keys).find(([name]) => name.endsWith(ends)) ?? [ends, 0];
-    return { pattern, keys, most: most(run), because };
+    return { pattern, keys, bytes: weights[pattern] ?? 0, most: most(run), because };
   });
   for (const { pattern, keys, most } of kept)
     if (keys > most) wrong.push(`there are ${keys} keys ${pattern}, and ${most} would be explained`);
@@ -89,7 +88,7 @@ export function judge(run: LoadRun): Judgment {
 function trendsOf(samples: readonly Sample[]): Trend[] {
   const points = (read: (sample: Sample) => number): Point[] =>
     samples.map((sample) => ({ atMs: sample.atMs, value: read(sample) }));
-  const names = (what: 'rssBytes' | 'heapBytes') => Object.keys(samples[0]?.[what] ?? {});
+  const names = Object.keys(samples[0]!.rssBytes);
   const weighed = samples.filter(({ bytes }) => bytes !== null);
   const others = (counted: Record<string, number>) =>
     sumOf(Object.entries(counted).map(([pattern, count]) => (isKept(pattern) ? 0 : count)));
@@ -99,7 +98,7 @@ function trendsOf(samples: readonly Sample[]): Trend[] {
     ['other requests', 'requests'],
   ] as const;
   return [
-    ...names('rssBytes').map((name) =>
+    ...names.map((name) =>
       trendOf(
         `memory of ${name} (RSS)`,
         'MB',
@@ -107,16 +106,20 @@ function trendsOf(samples: readonly Sample[]): Trend[] {
         MEMORY,
       ),
     ),
-    ...names('heapBytes').map((name) =>
+    ...names.map((name) =>
       trendOf(
-        `heap of ${name} after collections`,
+        `heap of ${name} after a collection`,
         'MB',
-        floorsOf(
-          points(({ heapBytes }) => heapBytes[name]! / MB),
-          HEAP_STRETCH,
-        ),
+        weighed.map(({ atMs, heapBytes }) => ({ atMs, value: heapBytes![name]! / MB })),
         HEAP,
       ),
+    ),
+    // What it holds grows by what is kept; more than that would be lost to fragments and buffers.
+    trendOf(
+      'memory of Redis beyond what it holds',
+      'MB',
+      points(({ redis }) => (redis.rssBytes - redis.usedBytes) / MB),
+      MEMORY,
     ),
     trendOf(
       'data in Redis, without what is kept',

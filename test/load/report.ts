@@ -24,8 +24,10 @@ export function asTables(run: LoadRun, { judged, trends, kept, wrong }: Judgment
     ]);
   }
   lines.push(table.toString(), '\nKept on purpose (keys at the end):');
-  for (const { pattern, keys, because } of kept)
-    lines.push(`  ${pattern.padEnd(36)} ${grouped(keys).padStart(8)}  ${because}`);
+  for (const { pattern, keys, bytes, because } of kept)
+    lines.push(
+      `  ${pattern.padEnd(36)} ${grouped(keys).padStart(8)} ${`${short(bytes / MB)} MB`.padStart(9)}  ${because}`,
+    );
 
   const { hours, granted, over, unbalanced, unspent } = run.books;
   lines.push(

@@ -21,9 +21,10 @@ export type Sample = {
   /** How far the senders and the client are behind their pace. */
   lateMs: number;
   rssBytes: Record<string, number>;
-  heapBytes: Record<string, number>;
+  /** After a collection, in those samples that weigh everything. */
+  heapBytes: Record<string, number> | null;
   loopP99Ms: Record<string, number>;
-  redis: { usedBytes: number; datasetBytes: number; fileBytes: number };
+  redis: { rssBytes: number; usedBytes: number; fileBytes: number };
 } & Keyspace;
 
 export type Watched = {
@@ -37,19 +38,19 @@ export async function takeSample(
   { senders, client, engine, redis }: Watched,
   { atMs, lengthMs, weigh }: { atMs: number; lengthMs: number; weigh: boolean },
 ): Promise<Sample> {
-  const look = (child: Child) => child.ask<Seen>({ todo: 'look' });
+  const look = (child: Child) => child.ask<Seen>({ todo: 'look', collect: weigh });
   const [ofSenders, ofClient, ofEngine, info] = await Promise.all([
     Promise.all(senders.map(look)),
     look(client),
-    engine.figures(),
+    engine.figures(weigh),
     redis.info('everything'),
   ]);
   const keyspace = await lookAtKeys(redis, weigh);
   const read = (name: string) => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1] ?? 0);
-  const each = (what: 'rssBytes' | 'heapBytes' | 'loopP99Ms') => ({
-    engine: ofEngine[what],
-    ...Object.fromEntries(ofSenders.map((seen, index) => [`sender ${index + 1}`, seen[what]])),
-    client: ofClient[what],
+  const each = (what: 'rssBytes' | 'heapBytes' | 'loopP99Ms'): Record<string, number> => ({
+    engine: ofEngine[what] ?? Number.NaN,
+    ...Object.fromEntries(ofSenders.map((seen, index) => [`sender ${index + 1}`, seen[what] ?? Number.NaN])),
+    client: ofClient[what] ?? Number.NaN,
   });
   const all = [...ofSenders, ofClient];
   const counts: Record<string, number> = {};
@@ -66,12 +67,12 @@ export async function takeSample(
     error: all.find(({ error }) => error !== null)?.error ?? null,
     leastRounds: Math.min(...all.map(({ rounds }) => rounds)),
     lateMs: Math.max(...all.map(({ lateMs }) => lateMs)),
-    rssBytes: { ...each('rssBytes'), redis: read('used_memory_rss') },
-    heapBytes: each('heapBytes'),
+    rssBytes: each('rssBytes'),
+    heapBytes: weigh ? each('heapBytes') : null,
     loopP99Ms: each('loopP99Ms'),
     redis: {
+      rssBytes: read('used_memory_rss'),
       usedBytes: read('used_memory'),
-      datasetBytes: read('used_memory_dataset'),
       fileBytes: read('aof_current_size'),
     },
     ...keyspace,

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type BookedIp, checkBooks, noteGrant, noteRefund, noteSpent, openBooks } from './books.ts';
 import { patternOf } from './keyspace.ts';
-import { floorsOf, type Point, trendOf } from './verdict.ts';
+import { type Point, trendOf } from './verdict.ts';
 
 // Who judges for half an hour must itself be tried: it sees a small leak, and no leak where there is noise.
 
@@ -38,21 +38,6 @@ describe('a trend', () => {
   test('a small figure may shake by its slack', () => {
     expect(trend(points((index) => (index < 140 ? 10 : 15))).flat).toBe(true);
     expect(trend(points((index) => 10 + index * 0.2)).flat).toBe(false);
-  });
-
-  test('of a saw is that of its lowest points', () => {
-    const leak = points((index) => 50 + (index % 6) * 20 + index / 3);
-    const floors = floorsOf(leak, 6);
-    expect(floors.map(({ value }) => value).slice(0, 3)).toEqual([50, 52, 54]);
-    expect(trend(floors).flat).toBe(false);
-    expect(
-      trend(
-        floorsOf(
-          points((index) => 50 + ((index * 7) % 6) * 20),
-          6,
-        ),
-      ).growth,
-    ).toBe(0);
   });
 });
 

@@ -65,15 +65,3 @@ export function trendOf(
     flat: growth <= allowed,
   };
 }
-
-/**
- * The lowest value in each stretch: a heap is a saw, and what stays after a collection is what could grow without end.
- */
-export function floorsOf(points: readonly Point[], perStretch: number): Point[] {
-  const floors: Point[] = [];
-  for (let at = 0; at < points.length; at += perStretch) {
-    const stretch = points.slice(at, at + perStretch);
-    floors.push(stretch.reduce((least, point) => (point.value < least.value ? point : least)));
-  }
-  return floors;
-}

@@ -1,5 +1,6 @@
 /** What a process notices about itself between two looks: latencies, what went wrong, memory, and how late its turns are. */
 import { createHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { heapAfterCollection } from '../support/heap.ts';
 
 export type Latency = { count: number; p50Ms: number; p99Ms: number; maxMs: number };
 
@@ -11,7 +12,8 @@ export type Seen = {
   /** The first one since the last look, in words. */
   error: string | null;
   rssBytes: number;
-  heapBytes: number;
+  /** After a collection, where one was asked for. */
+  heapBytes: number | null;
   loopP99Ms: number;
   rounds: number;
   lateMs: number;
@@ -50,8 +52,9 @@ export function startWatch(kinds: readonly string[]) {
       }
     },
     /** Since the last look. */
-    look(): Omit<Seen, 'rounds' | 'lateMs'> {
-      const { rss, heapUsed } = process.memoryUsage();
+    look(collect: boolean): Omit<Seen, 'rounds' | 'lateMs'> {
+      const rssBytes = process.memoryUsage.rss();
+      const heapBytes = collect ? heapAfterCollection() : null;
       const latency: Record<string, Latency> = {};
       for (const [kind, histogram] of histograms) {
         const at = (percent: number) => (histogram.count > 0 ? histogram.percentile(percent) / US_PER_MS : 0);
@@ -62,7 +65,7 @@ export function startWatch(kinds: readonly string[]) {
       // The resolution is part of what it reads.
       const loopP99Ms = Math.max(0, loop.percentile(99) / 1e6 - LOOP_RESOLUTION_MS);
       loop.reset();
-      const seen = { latency, counts, errors, error, rssBytes: rss, heapBytes: heapUsed, loopP99Ms };
+      const seen = { latency, counts, errors, error, rssBytes, heapBytes, loopP99Ms };
       [counts, errors, error] = [{}, 0, null];
       return seen;
     },

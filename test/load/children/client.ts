@@ -13,7 +13,7 @@ import { startWatch } from '../watch.ts';
 type Question =
   | { todo: 'open'; url: string; adminKey: string; targets: Targets[]; pace: Pace; livesPerSecond: number }
   | { todo: 'pace'; pace: Pace }
-  | { todo: 'look' }
+  | { todo: 'look'; collect?: boolean }
   | { todo: 'close' };
 
 /** Takes in a batch, and how often what costs more than a look is asked for. */
@@ -32,7 +32,8 @@ let [created, released] = [0, 0];
 answerParent(async (question: Question) => {
   if (question.todo === 'open') return open(question);
   if (question.todo === 'pace') return pacer.set(question.pace);
-  if (question.todo === 'look') return { ...watch.look(), rounds: pacer.rounds, lateMs: pacer.lateMs() };
+  if (question.todo === 'look')
+    return { ...watch.look(question.collect === true), rounds: pacer.rounds, lateMs: pacer.lateMs() };
   await Promise.all([pacer.stop(), lives.stop()]);
   agent.destroy();
   return { books: asList(books), created, released };

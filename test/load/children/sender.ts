@@ -9,7 +9,7 @@ import { startWatch } from '../watch.ts';
 type Question =
   | { todo: 'open'; redisUrl: string; targets: Targets; pace: Pace }
   | { todo: 'pace'; pace: Pace }
-  | { todo: 'look' }
+  | { todo: 'look'; collect?: boolean }
   | { todo: 'close' };
 
 /** What one round asks for. */
@@ -25,7 +25,8 @@ let hourlyFromMs = new Map<string, number>();
 answerParent(async (question: Question) => {
   if (question.todo === 'open') return open(question.redisUrl, question.targets, question.pace);
   if (question.todo === 'pace') return pacer.set(question.pace);
-  if (question.todo === 'look') return { ...watch.look(), rounds: pacer.rounds, lateMs: pacer.lateMs() };
+  if (question.todo === 'look')
+    return { ...watch.look(question.collect === true), rounds: pacer.rounds, lateMs: pacer.lateMs() };
   await pacer.stop();
   await sender.close();
   return { books: asList(books) };
