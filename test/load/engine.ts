@@ -12,7 +12,12 @@ import { fileURLToPath } from 'node:url';
 
 export const ADMIN_KEY = 'a-key-for-half-an-hour-of-load';
 
-export type EngineFigures = { rssBytes: number; heapBytes: number | null; loopP99Ms: number; cpuSeconds: number };
+export type EngineFigures = {
+  rssBytes: number;
+  heapBytes: number | null;
+  loopP99Ms: number;
+  cpuSeconds: number;
+};
 
 export type RunningEngine = {
   readonly pid: number;

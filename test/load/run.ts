@@ -39,6 +39,7 @@ export type LoadOptions = {
 };
 
 export type LoadRun = {
+  accountCount: number;
   ipCount: number;
   /** Rounds a second of each sender and of the client: at full speed (`null` when not looked for), and as they ran. */
   fullSpeed: { sender: number; client: number } | null;
@@ -93,7 +94,8 @@ export function runLoad(options: LoadOptions, tell: Told = () => {}): Promise<Lo
     const { keys } = await lookAtKeys(redis, false);
     const exit = await engine.stop();
     const ended = { stderr: engine.stderr(), exit };
-    return { ipCount: fleet.ips.length, fullSpeed, pace, samples, ...end, keys, engine: ended };
+    const { accountCount } = options;
+    return { accountCount, ipCount: fleet.ips.length, fullSpeed, pace, samples, ...end, keys, engine: ended };
   });
 }
 
