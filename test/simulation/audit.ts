@@ -253,12 +253,11 @@ export function lease(books: Books, leased: Leased, args: readonly Arg[]): Check
       if (credited < 0 || credited > due) {
         throw new Broken('refund', `${address} was credited ${credited} of ${due} that leases gave back`);
       }
-      if (credited > 0) {
-        books.sums.credited += credited;
-        // Of several grants that come back some may be of the hour before.
-        const ofHour = hour.used - (counter.hourUsed - grants);
-        ip.giveBack(credited, Math.max(0, Math.min(credited, ofHour)), nowMs);
-      }
+      books.sums.credited += credited;
+      // Of several grants that come back some may be of the hour before. Also what credits nothing moves the counter on: a grant
+      // of a day that a clock which went back has made come twice.
+      const ofHour = hour.used - (counter.hourUsed - grants);
+      if (due > 0) ip.giveBack(credited, Math.max(0, Math.min(credited, ofHour)), nowMs);
       if (grants > 0) books.charge(ip, counter, grants, nowMs);
       books.agrees(ip, counter, `after a lease took ${grants} and gave back ${credited}`);
       books.raws.set(address, raw);

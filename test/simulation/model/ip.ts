@@ -144,20 +144,25 @@ export class ModelIp {
     }
   }
 
-  /** The warm-up day at an instant: the days that began, less those that began while progress stood still. */
+  /**
+   * The warm-up day at an instant: the days that began, less those that began while progress stood still. What a stop that has
+   * ended took away stays away, also while a clock that went back shows a time before it.
+   */
   warmupDayAt(atMs: number): number {
     const calendarDay = this.days.dayAt(atMs);
-    const stops = [...this.#stops];
+    let held = 0;
+    for (const { sinceMs, endMs, last } of this.#stops) {
+      for (let day = 2; this.days.edge(day) <= endMs; day += 1) {
+        const edgeMs = this.days.edge(day);
+        if (edgeMs > sinceMs && (edgeMs < endMs || last)) held += 1;
+      }
+    }
     if (this.#stoppedSinceMs !== null) {
       const stopping = [...this.holds.values()].filter(({ advance }) => advance);
       const endMs = this.status === 'cooldown' ? Number.POSITIVE_INFINITY : Math.max(...stopping.map(endOf));
-      stops.push({ sinceMs: this.#stoppedSinceMs, endMs, last: false });
-    }
-    let held = 0;
-    for (const { sinceMs, endMs, last } of stops) {
       for (let day = 2; day <= calendarDay; day += 1) {
         const edgeMs = this.days.edge(day);
-        if (edgeMs > sinceMs && (edgeMs < endMs || (last && edgeMs === endMs))) held += 1;
+        if (edgeMs > this.#stoppedSinceMs && edgeMs < endMs) held += 1;
       }
     }
     return Math.max(1, calendarDay + (this.start?.startDay ?? 1) - 1 - held);
