@@ -138,7 +138,7 @@ test('what waits for a receiver that does not answer waits in turn, and costs li
   const comesBack = vi.spyOn(Job.prototype, 'moveToDelayed');
   closing.push(() => comesBack.mockRestore());
   await holdAll(fleet.tenant, { sending: true, advance: true, because: 'a bounce storm', untilMs: null });
-  await eventually('the fast one was told', () => fast.received.length === 400, 20_000);
+  await eventually('the fast one was told', () => fast.received.length === 400, 45_000);
   await new Promise((resolve) => setTimeout(resolve, 2_000));
   comesBack.mockClear();
   await new Promise((resolve) => setTimeout(resolve, 2_000));
