@@ -32,7 +32,7 @@ type Parts = {
   embedded: boolean;
 };
 
-/** Docker kills ten seconds after it asked. A time of quiet comes on top. */
+/** Docker kills ten seconds after it asked. A time of quiet comes before. */
 const STOP_WITHIN_MS = 9_000;
 /** A Redis that starts together with us (compose, a reboot) may need a while. */
 const WAIT_FOR_REDIS_MS = 30_000;
@@ -42,7 +42,7 @@ export async function runProcess(parts: Parts): Promise<void> {
   const config = settings();
   if (!config) return;
   const log = createLog({ level: config.logLevel });
-  const shutdown = createShutdown({ log, deadlineMs: config.quietMs + STOP_WITHIN_MS });
+  const shutdown = createShutdown({ log, deadlineMs: STOP_WITHIN_MS });
   try {
     await start(parts, config, log, shutdown);
   } catch (error) {
@@ -199,10 +199,9 @@ async function startApi(
   shutdown.add('api.json', async () => rmSync(whereabouts, { force: true }));
   log.info({ url: address }, `Warmline answers at ${address}; stop with Ctrl-C`);
   if (config.quietMs > 0) {
-    shutdown.add('quiet', async () => {
-      log.info({ quietMs: config.quietMs }, 'not ready any more; requests that still come are answered');
-      await sleep(config.quietMs);
-    });
+    shutdown.quietFor(config.quietMs, () =>
+      log.info({ quietMs: config.quietMs }, 'not ready any more; requests that still come are answered'),
+    );
   }
   // The one time that a key is shown, and never in the log.
   if (keptIn)

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 
 /**
@@ -7,6 +8,11 @@ import type { Logger } from 'pino';
 export interface Shutdown {
   /** What to do for this part when the process ends. A part that comes while stopping is stopped as well, at once. */
   add(name: string, stop: () => Promise<void>): void;
+  /**
+   * Before an orderly end stops its first part, everything works on for so long. When something broke there is no such
+   * time, and one that has begun is over: nothing useful would be done in it, and it puts off the next start.
+   */
+  quietFor(ms: number, onBegin: () => void): void;
   /**
    * Stops everything once and answers with the exit code: 0, or 1 if `failed`, or if a part could not be stopped in time.
    * Does not end the process; calls after the first get the same answer.
@@ -20,7 +26,7 @@ export interface Shutdown {
 
 export interface ShutdownOptions {
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
-  /** For all parts together. Supervisors kill after 10 s (docker) to 90 s (systemd). */
+  /** For all parts together, after the time of quiet. Supervisors kill after 10 s (docker) to 90 s (systemd). */
   readonly deadlineMs: number;
   /** The signals to obey; none in tests. */
   readonly signals?: readonly NodeJS.Signals[];
@@ -37,15 +43,17 @@ export function createShutdown(options: ShutdownOptions): Shutdown {
   const { log, deadlineMs, signals = ['SIGTERM', 'SIGINT'], exit = process.exit } = options;
   const parts: { name: string; stop: () => Promise<void> }[] = [];
   const begun = new AbortController();
+  const broken = new AbortController();
+  let beQuiet = async () => {};
   let stopped: Promise<number> | undefined;
   let failures = 0;
   let firstSignalAtMs: number | undefined;
 
-  async function stopAll(because: string, failed: boolean): Promise<number> {
+  async function stopAll(because: string): Promise<number> {
     log.info({ because }, 'stopping');
     begun.abort();
+    if (!broken.signal.aborted) await beQuiet();
     const deadline = deadlineAfter(deadlineMs);
-    if (failed) failures++;
     for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
       await stopPart(part, deadline.passed);
     }
@@ -79,8 +87,18 @@ export function createShutdown(options: ShutdownOptions): Shutdown {
         if (late !== undefined) await stopPart(late, new Promise(() => {}));
       });
     },
+    quietFor(ms, onBegin) {
+      beQuiet = async () => {
+        onBegin();
+        await sleep(ms, undefined, { signal: broken.signal }).catch(() => {});
+      };
+    },
     stop(because, { failed = false } = {}) {
-      stopped ??= stopAll(because, failed);
+      if (failed && !broken.signal.aborted) {
+        failures++;
+        broken.abort();
+      }
+      stopped ??= stopAll(because);
       return stopped;
     },
     async exit(because, given) {

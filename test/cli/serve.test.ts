@@ -129,6 +129,13 @@ test('when its Redis is killed it says so and ends, and the next start has every
   expect((await next.call('GET', `/v1/dedicated-ips/${id}`)).body.status).toBe('warming');
 });
 
+test('when its Redis is killed it keeps no time of quiet, since nothing can be granted', async () => {
+  const served = await serve({ WARMLINE_QUIET: 'PT5M' });
+  process.kill(redisPid(), 'SIGKILL');
+  // Within the nine seconds of every stop; the quiet alone would outlast the test.
+  expect(await served.ended).toBe(1);
+});
+
 test('a second start on the same data dir says what is wrong, and the first goes on', async () => {
   const first = await serve();
   const second = launch('serve');

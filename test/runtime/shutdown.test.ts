@@ -68,6 +68,41 @@ describe('an orderly end', () => {
   });
 });
 
+describe('a time of quiet', () => {
+  const LONG_MS = 60_000;
+
+  test('comes before the first part stops, and takes nothing from the deadline', async () => {
+    const { shutdown, add, stops, told } = prepare(50);
+    add('redis');
+    shutdown.quietFor(100, () => stops.push('quiet'));
+    add('http');
+    const begunMs = performance.now();
+    expect(await shutdown.stop('test')).toBe(0);
+    expect(performance.now() - begunMs).toBeGreaterThan(95);
+    expect(stops).toEqual(['quiet', 'http', 'redis']);
+    expect(told).toEqual([]);
+  });
+
+  test('is left out when something broke', async () => {
+    const { shutdown, add, stops } = prepare();
+    add('redis');
+    shutdown.quietFor(LONG_MS, () => stops.push('quiet'));
+    expect(await shutdown.stop('redis ended', { failed: true })).toBe(1);
+    expect(stops).toEqual(['redis']);
+  });
+
+  test('is over when something breaks meanwhile, and the end is a failed one', async () => {
+    const { shutdown, add, stops } = prepare();
+    add('redis');
+    shutdown.quietFor(LONG_MS, () => stops.push('quiet'));
+    const stopped = shutdown.stop('SIGTERM');
+    expect(stops).toEqual(['quiet']);
+    void shutdown.stop('redis ended', { failed: true });
+    expect(await stopped).toBe(1);
+    expect(stops).toEqual(['quiet', 'redis']);
+  });
+});
+
 describe('a signal', () => {
   test('that arrives twice at once, as npm sends it, is one', async () => {
     const program = startProgram(new URL('./fixtures/two-parts.ts', import.meta.url));
