@@ -59,7 +59,7 @@ export class ConfigError extends Error {
 }
 
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
-  const given = Object.keys(Environment.shape).flatMap((name) => {
+  const given = VARIABLES.flatMap((name) => {
     const value = env[name]?.trim();
     return value ? [[name, value]] : [];
   });
@@ -173,6 +173,9 @@ const Environment = z
     const message = `a test clock needs a single Redis, and REDIS_URL names ${found.REDIS_URL.length} nodes of a cluster.`;
     context.addIssue({ code: 'custom', path: ['WARMLINE_TEST_CLOCK'], message });
   });
+
+/** The names of all that is read. */
+export const VARIABLES: readonly string[] = Object.keys(Environment.shape);
 
 const REDIS_EXAMPLE = '(example: redis://:password@10.0.0.5:6379)';
 

@@ -2,6 +2,7 @@
  * Whoever reads what somebody else wrote answers with a value, or refuses in one sentence: no other error, and soon, also
  * where a pattern could be made to backtrack.
  */
+import { createHash } from 'node:crypto';
 import { CommanderError, InvalidArgumentError } from 'commander';
 import fc from 'fast-check';
 import type { MailMessage } from 'nodemailer';
@@ -13,12 +14,13 @@ import { wholeNumber as countOption } from '../../src/cli/client.ts';
 import { dryRun } from '../../src/cli/dry-run.ts';
 import { pathOf } from '../../src/cli/named.ts';
 import { plain } from '../../src/cli/table.ts';
+import { readBackup } from '../../src/fleet/backup/format.ts';
 import { readCursor } from '../../src/http/cursor.ts';
 import { createReceipts } from '../../src/http/receipts.ts';
 import { pathOfV3 } from '../../src/http/v3/register.ts';
 import { hideSecrets, nodeUrls } from '../../src/redis/node-urls.ts';
 import { parseReceipt } from '../../src/redis/receipt.ts';
-import { ConfigError, readConfig } from '../../src/runtime/config.ts';
+import { ConfigError, readConfig, VARIABLES } from '../../src/runtime/config.ts';
 import { coverSecrets } from '../../src/runtime/log.ts';
 import { takeIpPool } from '../../src/sender/smtp-api-header.ts';
 import { canonicalAddress, expandAddresses } from '../../src/warmup/address.ts';
@@ -54,6 +56,18 @@ function messageWith(header: string) {
   } as unknown as MailMessage;
 }
 
+const HEAD = {
+  ...{ kind: 'head', format: 'warmline-account', version: 1, takenAtMs: 0, clock: 'real' },
+  account: { id: 'acct_1', number: 1, name: 'acme', parentId: null, createdAtMs: 0 },
+};
+
+/** A backup as somebody writes it who knows how its checksum is made. */
+function sealed(head: object, ...lines: string[]): string {
+  const body = [JSON.stringify(head), ...lines].map((line) => `${line}\n`).join('');
+  const sha256 = createHash('sha256').update(body).digest('hex');
+  return `${body}${JSON.stringify({ kind: 'end', lines: body.split('\n').length - 1, sha256 })}\n`;
+}
+
 const OF_TEXT: Record<string, (text: string) => unknown> = {
   canonicalAddress: (text) => canonicalAddress(text),
   expandAddresses: (text) => expandAddresses(text.split(' ')),
@@ -78,20 +92,29 @@ const OF_TEXT: Record<string, (text: string) => unknown> = {
   'a name in a table': plain,
   takeIpPool: (text) => takeIpPool(messageWith(text)),
   'takeIpPool in JSON': (text) => takeIpPool(messageWith(JSON.stringify({ ip_pool: text, [text]: 1 }))),
+  readBackup,
+  'readBackup, a line behind the checksum': (text) => readBackup(sealed(HEAD, text)),
+  'readBackup, a record behind the checksum': (text) =>
+    readBackup(sealed(HEAD, JSON.stringify({ kind: 'stop', record: text }))),
   'takeIpPool cut': (text) => takeIpPool(messageWith(`{"ip_pool":"a","b":"${text}"}`)),
 };
 
-const VARIABLES = [
-  ...['REDIS_URL', 'HOST', 'PORT', 'METRICS_HOST', 'METRICS_PORT', 'WARMLINE_API_KEY', 'WARMLINE_DATA_DIR'],
-  ...['WARMLINE_COOLDOWN', 'WARMLINE_INVENTORY', 'WARMLINE_SCHEDULES', 'WARMLINE_RATE_LIMIT'],
-  ...['WARMLINE_TEST_CLOCK', 'WARMLINE_WEBHOOK_PRIVATE', 'LOG_LEVEL'],
-];
 for (const name of VARIABLES) OF_TEXT[`the variable ${name}`] = (text) => readConfig({ [name]: text });
 
 const OF_JSON: Record<string, (value: unknown) => unknown> = {
   readTakes,
   readExplain,
   readForecast,
+  'readBackup, its head': (value) =>
+    readBackup(sealed({ ...HEAD, ...Object(value), format: HEAD.format, version: HEAD.version })),
+  'readBackup, the account in its head': (value) => readBackup(sealed({ ...HEAD, account: value })),
+  'readBackup, a line': (value) => readBackup(sealed(HEAD, JSON.stringify(value))),
+  ...Object.fromEntries(
+    ['subuser', 'stop', 'plan', 'pool', 'ip', 'key', 'webhook', 'change', 'end'].map((kind) => [
+      `readBackup, a line of kind ${kind}`,
+      (value: unknown) => readBackup(sealed(HEAD, JSON.stringify({ ...Object(value), kind }))),
+    ]),
+  ),
   refunds: (value) => parse(REFUND_BODY, value),
   defineSchedule: (value) =>
     defineSchedule({ id: 'x', title: 'x', source: 'x', daily: value } as WarmupSchedule),
@@ -206,6 +229,15 @@ test('URLs that are shown have no password, also one that no URL may have', () =
 
 test('there are schemas of every face to try', () => {
   expect(Object.keys(OF_JSON).length).toBeGreaterThan(20);
+});
+
+test('a backup with a true checksum is read line by line, so that its lines are what is tried', () => {
+  expect(() => readBackup(sealed(HEAD, '{'))).toThrow(/^line 2 of the file cannot be read/);
+});
+
+test('every variable of the environment is tried', () => {
+  expect(VARIABLES).toContain('WARMLINE_QUIET');
+  for (const name of VARIABLES) expect(OF_TEXT).toHaveProperty([`the variable ${name}`]);
 });
 
 test('a dry run takes any options', async () => {
