@@ -13,7 +13,7 @@ import { WarmlineError } from '../../src/warmup/errors.ts';
 import { buildPlan } from '../../src/warmup/plan.ts';
 import { warmupDayAt } from '../../src/warmup/progress.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../../src/warmup/units.ts';
-import { drawn } from '../support/drawn.ts';
+import { holdsFor } from '../support/drawn.ts';
 import { bookOf, type Fleet, startFleet, table } from '../support/fleet.ts';
 
 // Three days before clocks change in Berlin.
@@ -144,10 +144,7 @@ test('no IP ever gives more than the limit of its day or the cap of its hour, in
   };
   const twoStarts = fc.array(start, { minLength: 1, maxLength: 2 });
   const history = fc.array(step, { minLength: 1, maxLength: 80, size: 'max' });
-  await fc.assert(fc.asyncProperty(twoStarts, history, life), {
-    ...drawn(60),
-    interruptAfterTimeLimit: 40_000,
-  });
+  await holdsFor(fc.asyncProperty(twoStarts, history, life), 60);
   expect(granted).toBeGreaterThan(100);
   expect(days).toBeGreaterThan(3);
 });
