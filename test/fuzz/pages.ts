@@ -1,6 +1,8 @@
 /** The dashboard as a browser sees it, and as one sees it who sends its forms by hand. */
+import type { InjectOptions } from 'fastify';
 import { pagesOf } from '../http/routes.ts';
 import { HEADERS, QUERIES, SEGMENTS, TEXTS } from './hostile.ts';
+import { inTime } from './in-time.ts';
 import type { Random } from './random.ts';
 import type { Request } from './requests.ts';
 import { ADMIN_KEY, type Caller, hashOf, type Stage } from './stage.ts';
@@ -23,8 +25,11 @@ export async function openBrowser(stage: Stage): Promise<Browser> {
     .map((name) => name.slice(4).replace(/\/+$/, '') || '/');
   const cookies = new Map<SignedIn, string>();
 
+  type Question = InjectOptions & { method: string; url: string };
+  const ask = (question: Question) => inTime(`${question.method} ${question.url}`, app.inject(question));
+
   async function signIn(who: SignedIn): Promise<string> {
-    const { headers } = await app.inject({
+    const { headers } = await ask({
       method: 'POST',
       url: '/sign-in',
       headers: FORM,
@@ -42,7 +47,7 @@ export async function openBrowser(stage: Stage): Promise<Browser> {
   async function cookieOf(who: SignedIn): Promise<string> {
     const cookie = cookies.get(who);
     if (cookie) {
-      const { statusCode } = await app.inject({ url: '/changes', headers: { cookie } });
+      const { statusCode } = await ask({ method: 'GET', url: '/changes', headers: { cookie } });
       if (statusCode === 200) return cookie;
     }
     return signIn(who);
@@ -72,7 +77,7 @@ export async function openBrowser(stage: Stage): Promise<Browser> {
       const { random } = world;
       const who = random.pick(SESSIONS);
       const cookie = await cookieOf(who);
-      const page = await app.inject({ url: drawPath(world), headers: { cookie }, method: 'GET' });
+      const page = await ask({ method: 'GET', url: drawPath(world), headers: { cookie } });
       const forms = formsIn(page.body);
       if (forms.length === 0) return null;
       const form = random.pick(forms);

@@ -1,6 +1,7 @@
 /** One fuzz run: draws requests, sends them, looks at every answer, and says what it found. */
 import { describedBy } from '../http/described.ts';
 import { faultsOf, faultsOfLog } from './checks.ts';
+import { inTime } from './in-time.ts';
 import { growthBetween, type Measured, measure } from './memory.ts';
 import { type Browser, openBrowser } from './pages.ts';
 import { type Random, randomFrom } from './random.ts';
@@ -114,7 +115,7 @@ async function play(
 
   async function sendAll(batch: readonly Drawn[]): Promise<void> {
     const sent = await Promise.all(batch.map((drawn) => send(stage, drawn)));
-    for (const [index, { answers, ms }] of sent.entries()) {
+    for (const [index, { answers, ms, silence }] of sent.entries()) {
       const drawn = batch[index]!;
       const { at, request } = drawn;
       count(counts.byKind, request.kind);
@@ -127,6 +128,7 @@ async function play(
           find(at, what, asCommand(stage, drawn), asText(answer));
         if (answer.status < 300) remember(stage, request, answer.body);
       }
+      if (silence) find(at, silence, asCommand(stage, drawn));
       if (answers.length === 0) count(counts.byClass, 'none');
     }
     const commands = () => batch.map((drawn) => asCommand(stage, drawn)).join('\n');
@@ -176,10 +178,13 @@ function count(counts: Record<string, number>, name: string): void {
 
 /** Whoever is hung up on goes on behind his back; moves of the clock wait for each other, so the end of this one is the end of all. */
 const whenClockStands = ({ app, keys }: Stage) =>
-  app.inject({
-    ...{ method: 'POST', url: '/v1/test-clock/advance', payload: { by: 'PT0S' } },
-    headers: { authorization: `Bearer ${keys.operator}` },
-  });
+  inTime(
+    'POST /v1/test-clock/advance by PT0S, behind those that were drawn,',
+    app.inject({
+      ...{ method: 'POST', url: '/v1/test-clock/advance', payload: { by: 'PT0S' } },
+      headers: { authorization: `Bearer ${keys.operator}` },
+    }),
+  );
 
 // ---- what comes next
 

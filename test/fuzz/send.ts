@@ -1,7 +1,8 @@
 /** Sends what was drawn, through the front of the server or over a socket, and tells it so that people can send it again. */
 import type { Answer } from './checks.ts';
+import { ANSWERED_WITHIN_MS, inTime, NoAnswer } from './in-time.ts';
 import type { Request } from './requests.ts';
-import { answersIn, type Break, sendRaw } from './socket.ts';
+import { answersIn, type Break, isToBeAnswered, sendRaw } from './socket.ts';
 import type { Stage } from './stage.ts';
 
 /** `bytes`: what goes over a socket as it is. `times`: so many at once. */
@@ -14,35 +15,63 @@ export const movesClock = ({ caller, url }: Request) => caller === 'operator' &&
 
 export const isLive = ({ url }: Request) => url.startsWith('/live');
 
-export async function send(
-  stage: Stage,
-  { request, times, bytes }: Drawn,
-): Promise<{ answers: Answer[]; ms: number }> {
+export type Sent = {
+  answers: Answer[];
+  ms: number;
+  /** What is wrong where an answer is missing. */
+  silence: string | null;
+};
+
+export async function send(stage: Stage, drawn: Drawn, withinMs = ANSWERED_WITHIN_MS): Promise<Sent> {
   const begunMs = performance.now();
-  const answers = bytes
-    ? answersIn(
-        await sendRaw(stage.port, bytes.bytes, {
-          reset: bytes.how === 'reset',
-          ...(isLive(request) ? { waitMs: LIVE_MS } : {}),
-        }),
-        request.method,
-      )
-    : await injected(stage, request, times);
-  return { answers, ms: performance.now() - begunMs };
+  const { bytes, request } = drawn;
+  const sent = bytes
+    ? await overSocket(stage, request, bytes, withinMs)
+    : await injected(stage, drawn, withinMs);
+  return { ...sent, ms: performance.now() - begunMs };
 }
 
-async function injected({ app }: Stage, request: Request, times: number): Promise<Answer[]> {
+type Heard = Omit<Sent, 'ms'>;
+
+/** So much arrives at once. A refusal of more may be lost on its way, as the rest is still coming when the server hangs up. */
+const ARRIVES_AT_ONCE = 16 * 1024;
+
+async function overSocket(
+  { port }: Stage,
+  request: Request,
+  { how, bytes }: NonNullable<Drawn['bytes']>,
+  withinMs: number,
+): Promise<Heard> {
+  const isWhole = isToBeAnswered(request, how);
+  const received = await sendRaw(port, bytes, {
+    ...{ reset: how === 'reset', isWhole },
+    ...(isWhole ? { waitMs: withinMs } : {}),
+    ...(isLive(request) ? { watchMs: LIVE_MS } : {}),
+  });
+  const answers = answersIn(received.bytes, request.method);
+  if (!isWhole || answers.length > 0) return { answers, silence: null };
+  if (received.isCutOff) return { answers, silence: `there was no answer within ${withinMs / 1000} s` };
+  const isLost = bytes.length <= ARRIVES_AT_ONCE;
+  return { answers, silence: isLost ? 'the connection ended without an answer' : null };
+}
+
+async function injected({ app }: Stage, { request, times }: Drawn, withinMs: number): Promise<Heard> {
   const { method, url, headers, body } = request;
-  const answers = await Promise.all(
-    Array.from({ length: times }, () =>
-      app.inject({ method: method as 'GET', url, headers, ...(body === undefined ? {} : { payload: body }) }),
-    ),
-  );
-  return answers.map((answer) => ({
-    status: answer.statusCode,
-    headers: answer.headers,
-    body: answer.body,
-  }));
+  const payload = body === undefined ? {} : { payload: body };
+  const answers: Answer[] = [];
+  let silence: string | null = null;
+  const inject = async () => {
+    try {
+      const asked = app.inject({ method: method as 'GET', url, headers, ...payload });
+      const answer = await inTime('it', asked, withinMs);
+      answers.push({ status: answer.statusCode, headers: answer.headers, body: answer.body });
+    } catch (error) {
+      if (!(error instanceof NoAnswer)) throw error;
+      silence = error.message;
+    }
+  };
+  await Promise.all(Array.from({ length: times }, inject));
+  return { answers, silence };
 }
 
 const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;

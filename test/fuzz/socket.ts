@@ -132,30 +132,64 @@ function drop(headers: [string, string][], name: string): void {
     if (headers[at]![0].toLowerCase() === name) headers.splice(at, 1);
 }
 
-/** Nobody waits longer for the end of an answer: who sent half a request may be waited for by the server. */
+/**
+ * Whole requests with `connection: close`: each is answered, if only by a refusal. The others may rightly be left without a
+ * word: their end is missing, or lies elsewhere than they say.
+ */
+const WELL_FRAMED: ReadonlySet<Break> = new Set<Break>([
+  ...(['plain', 'whole', 'absolute', 'asterisk', 'expect', 'oldVersion', 'noHost', 'twoHosts'] as const),
+]);
+/** Of other methods Node knows some that it hangs up on. */
+const ORDINARY = /^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)$/;
+
+export const isToBeAnswered = ({ method }: Request, how: Break) =>
+  WELL_FRAMED.has(how) && ORDINARY.test(method);
+
+/** Who sent half a request may be waited for by the server, and need not wait longer himself. */
 const LONGEST_WAIT_MS = 3_000;
 
-/** Sends the bytes, says that no more will come, and takes in what is answered until the server hangs up. */
+export type Received = {
+  bytes: Buffer;
+  /** The server had not hung up, so we did. */
+  isCutOff: boolean;
+};
+
+/**
+ * Sends the bytes and takes in what is answered until the server hangs up.
+ * @param isWhole nothing is missing. Else it is said that no more will come; Node then hangs up before it has answered
+ * @param watchMs hangs up so long after the first word, for what goes on for ever
+ */
 export async function sendRaw(
   port: number,
   bytes: Buffer,
-  { reset = false, waitMs = LONGEST_WAIT_MS } = {},
-): Promise<Buffer> {
+  {
+    reset = false,
+    isWhole = false,
+    waitMs = LONGEST_WAIT_MS,
+    watchMs,
+  }: { reset?: boolean; isWhole?: boolean; waitMs?: number; watchMs?: number | undefined } = {},
+): Promise<Received> {
   const socket = connect({ port, host: '127.0.0.1', noDelay: true });
   const received: Buffer[] = [];
-  socket.on('data', (data) => received.push(data));
+  let isCutOff = false;
+  const hangUp = () => {
+    isCutOff = true;
+    socket.destroy();
+  };
+  const timers = [setTimeout(hangUp, waitMs)];
+  socket.on('data', (data) => {
+    if (received.length === 0 && watchMs !== undefined) timers.push(setTimeout(hangUp, watchMs));
+    received.push(data);
+  });
   // A server may hang up on what it does not want to read.
   socket.on('error', () => {});
   const closed = once(socket, 'close').catch(() => {});
-  const hangUp = setTimeout(() => socket.destroy(), waitMs);
-  if (reset) {
-    socket.write(bytes, () => socket.resetAndDestroy());
-  } else {
-    socket.end(bytes);
-  }
+  if (reset) socket.write(bytes, () => socket.resetAndDestroy());
+  else if (isWhole) socket.write(bytes);
+  else socket.end(bytes);
   await closed;
-  clearTimeout(hangUp);
-  return Buffer.concat(received);
+  for (const timer of timers) clearTimeout(timer);
+  return { bytes: Buffer.concat(received), isCutOff };
 }
 
 export type RawAnswer = { status: number; headers: Record<string, string>; body: string };
