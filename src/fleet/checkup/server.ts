@@ -11,6 +11,8 @@ export type ServerFacts = {
   info: Readonly<Record<string, string>>;
   /** `null`: this user may not read the settings. */
   appendfsync: string | null;
+  /** `yes`: nothing is brought to the disk while the append-only file is rewritten. */
+  noFsyncOnRewrite: string | null;
   /** How far its clock is ahead of this machine's; and how long the question took, within which it cannot be told. */
   aheadMs: number;
   roundTripMs: number;
@@ -22,7 +24,7 @@ export async function readServers(redis: RedisConnection): Promise<ServerFacts[]
 
 async function readServer(redis: Redis): Promise<ServerFacts> {
   const info = infoOf(await redis.info());
-  const settings = (await redis.config('GET', 'appendfsync').catch(() => null)) as string[] | null;
+  const settings = await settingsOf(redis);
   const askedMs = Date.now();
   const [seconds, micros] = await redis.time();
   const answeredMs = Date.now();
@@ -30,10 +32,22 @@ async function readServer(redis: Redis): Promise<ServerFacts> {
   return {
     name: `${host}:${port}`,
     info,
-    appendfsync: settings?.[1] ?? null,
+    appendfsync: settings.get('appendfsync') ?? null,
+    noFsyncOnRewrite: settings.get('no-appendfsync-on-rewrite') ?? null,
     aheadMs: Number(seconds) * 1000 + Number(micros) / 1000 - (askedMs + answeredMs) / 2,
     roundTripMs: answeredMs - askedMs,
   };
+}
+
+/** None where this user may not read them. */
+async function settingsOf(redis: Redis): Promise<Map<string, string>> {
+  const found = (await redis
+    .config('GET', 'appendfsync', 'no-appendfsync-on-rewrite')
+    .catch((error: Error) => {
+      if (error.name !== 'ReplyError') throw error;
+      return [];
+    })) as string[];
+  return new Map(found.flatMap((name, index) => (index % 2 === 0 ? [[name, found[index + 1]!]] : [])));
 }
 
 /** What of a cluster is no single node's: `null` where there is none. */
@@ -63,7 +77,7 @@ export function judgeServer(facts: ServerFacts): Finding[] {
     judgeVersion(info),
     judgeRole(info),
     judgePolicy(info),
-    judgeLog(info, facts.appendfsync),
+    judgeLog(facts),
     judgeWrites(info),
     judgeMemory(info),
     ...judgeReplicas(info),
@@ -89,24 +103,33 @@ const judgePolicy = ({ maxmemory_policy: policy = '?' }: ServerFacts['info']) =>
     ? ok('eviction', policy)
     : failure('eviction', `${policy}: a full Redis would forget quotas`, 'set maxmemory-policy noeviction');
 
-function judgeLog(info: ServerFacts['info'], appendfsync: string | null): Finding {
+/** After each restart of a Redis that may have forgotten what it granted (`redis/awake.ts`). */
+const LOST_HOUR = 'after each restart the rest of the hour counts as used up';
+
+function judgeLog({ info, appendfsync, noFsyncOnRewrite }: ServerFacts): Finding {
+  const check = 'append-only file';
   if (info.aof_enabled !== '1') {
-    return failure('append-only file', 'off: a restart forgets what was sent', 'set appendonly yes');
+    return failure(check, 'off: a restart forgets what was sent', 'set appendonly yes');
   }
   if (appendfsync === null) {
+    return warning(check, 'on; this user may not read appendfsync', 'allow CONFIG GET, or look there');
+  }
+  if (appendfsync !== 'always') {
+    const lost = appendfsync === 'everysec' ? 'up to two seconds are' : 'what the system had not written is';
     return warning(
-      'append-only file',
-      'on; this user may not read appendfsync',
-      'allow CONFIG GET, or look there',
+      check,
+      `on, appendfsync ${appendfsync}: ${lost} lost when the machine fails, and ${LOST_HOUR}`,
+      'set appendfsync always, unless you know that you can spare them',
     );
   }
-  if (appendfsync === 'always') return ok('append-only file', 'on, appendfsync always');
-  const lost = appendfsync === 'everysec' ? 'up to two seconds are' : 'what the system had not written is';
-  return warning(
-    'append-only file',
-    `on, appendfsync ${appendfsync}: ${lost} lost when the machine fails`,
-    'set appendfsync always, unless you know that you can spare them',
-  );
+  if (noFsyncOnRewrite === 'yes') {
+    return warning(
+      check,
+      `on, appendfsync always, but no-appendfsync-on-rewrite yes: what is granted while the file is rewritten may be lost when the machine fails, and ${LOST_HOUR}`,
+      'set no-appendfsync-on-rewrite no',
+    );
+  }
+  return ok(check, 'on, appendfsync always');
 }
 
 function judgeWrites(info: ServerFacts['info']): Finding {
