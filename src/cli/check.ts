@@ -5,6 +5,7 @@ import { judgeFleet, readFleet } from '../fleet/checkup/fleet.ts';
 import { examineInventory, examineSurroundings } from '../fleet/checkup/inventory.ts';
 import { judgeCluster, judgeServer, readCluster, readServers } from '../fleet/checkup/server.ts';
 import { type QueueState, readQueues } from '../queue/state.ts';
+import { redisIsOut } from '../redis/out.ts';
 import { WarmlineError } from '../warmup/errors.ts';
 import { wholeNumber } from './client.ts';
 import { type Installation, openInstallation } from './installation.ts';
@@ -60,10 +61,16 @@ async function examineAll(
   }
   try {
     return await examine(here, sample, onProgress);
+  } catch (error) {
+    const isOfRedis = redisIsOut(error, here.redis) || (error as Error).name === 'ReplyError';
+    if (!isOfRedis) throw error;
+    return [failure('redis', `it ended the examination (${(error as Error).message})`, LOOK_AND_REPEAT)];
   } finally {
     here.close();
   }
 }
+
+const LOOK_AND_REPEAT = 'look at its log and at the network, and call this again';
 
 /** All that is to be found out about one installation. */
 export async function examine(
@@ -86,7 +93,7 @@ export async function examine(
   return [
     ...findings,
     ...judgeFleet(await readFleet(engine, { ...(sample ? { most: sample } : {}), onProgress }), lasting),
-    ...(await examineInventory(engine)),
+    ...(await examineInventory(engine, sample || undefined)),
     ...(await examineSurroundings(engine, realNowMs)),
     ...judgeQueues(await readQueues(redisUrl, redis), realNowMs),
   ];

@@ -29,6 +29,9 @@ const Entry = z.object({
 });
 export type InventoryEntry = z.infer<typeof Entry>;
 
+/** @throws when it cannot be read */
+export const readEntry = (raw: string): InventoryEntry => Entry.parse(JSON.parse(raw));
+
 const Journal = z.object({
   account: z.string(),
   parentId: z.string().nullable(),
@@ -124,7 +127,7 @@ export async function listInventory(
   const entries: InventoryEntry[] = [];
   for (let at = 0; at < flat.length; at += 2) {
     try {
-      entries.push(Entry.parse(JSON.parse(flat[at + 1]!)));
+      entries.push(readEntry(flat[at + 1]!));
     } catch (error) {
       onDamaged(flat[at]!, error);
     }

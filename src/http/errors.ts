@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Engine } from '../fleet/engine.ts';
+import { redisIsOut } from '../redis/out.ts';
 import { WarmlineError, type WarmlineErrorCode } from '../warmup/errors.ts';
 import { inWordsOfV3, V3Refusal } from '../wire/v3.ts';
 import { speaksV3 } from './dialect.ts';
@@ -162,7 +163,7 @@ function plainAnswerTo(error: unknown, request: FastifyRequest, engine: Engine):
       ...(known.status === 503 ? { headers: TRY_AGAIN_SOON } : {}),
     };
   }
-  if (redisIsOut(error, engine)) {
+  if (redisIsOut(error, engine.scripts.redis)) {
     const message =
       request.method === 'GET' || request.method === 'HEAD'
         ? 'Redis does not answer; try again in a moment'
@@ -180,24 +181,6 @@ function plainAnswerTo(error: unknown, request: FastifyRequest, engine: Engine):
     code: 'server_error',
     message: `something went wrong inside Warmline; its log says what, under the request id ${request.id}`,
   };
-}
-
-/** Errors of the connection, and of a Redis that is there but cannot serve: loading, a replica, full, out of disk. */
-function redisIsOut(error: unknown, engine: Engine): boolean {
-  if (!(error instanceof Error)) return false;
-  const { name, message } = error;
-  const { code } = error as NodeJS.ErrnoException;
-  return (
-    name === 'MaxRetriesPerRequestError' ||
-    /^(Connection is closed|Stream isn't writeable|Command timed out|Socket closed|Too many Cluster redirections)/.test(
-      message,
-    ) ||
-    /^(LOADING|READONLY|MASTERDOWN|BUSY|TRYAGAIN|CLUSTERDOWN|NOREPLICAS|OOM|MISCONF|NOAUTH)\b/.test(
-      message,
-    ) ||
-    ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(code ?? '') ||
-    engine.scripts.redis.status !== 'ready'
-  );
 }
 
 /** What Node itself would refuse without a word: an expectation that nobody can meet. */

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer, connect as dial } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -108,6 +109,7 @@ test('a failure ends it with 1, and programs get it as JSON', async () => {
         todo: 'set maxmemory-policy noeviction',
       },
       { check: 'quotas published', level: 'ok', found: '1 of 4 IPs' },
+      { check: 'addresses', level: 'ok', found: '1 of 8, 4 free' },
     ]),
   });
 });
@@ -180,9 +182,27 @@ const FAILURES: Fault[] = [
     },
   ],
   [
+    'schedules',
+    /203\.0\.113\.1 \(plan fourteen-day, \w+: .*JSON/,
+    async () => {
+      const { warmup } = JSON.parse((await fleet.redis.get(keys().ip(ips[1]!.id)))!);
+      return changed(keys().plan(warmup.digest), () => fleet.redis.set(keys().plan(warmup.digest), '{'));
+    },
+  ],
+  [
     'quotas published',
     /203\.0\.113\.0 has no hot record/,
     () => changed(keys().hot('203.0.113.0'), () => fleet.redis.del(keys().hot('203.0.113.0'))),
+  ],
+  [
+    'quotas published',
+    /203\.0\.113\.0 has a hot record that cannot be read/,
+    () =>
+      changed(keys().hot('203.0.113.0'), async () => {
+        const hot = (await fleet.redis.getBuffer(keys().hot('203.0.113.0')))!;
+        hot.writeDoubleLE(1_000, 160); // so many edges
+        return fleet.redis.set(keys().hot('203.0.113.0'), hot);
+      }),
   ],
   [
     'quotas published',
@@ -279,6 +299,14 @@ const FAILURES: Fault[] = [
     () => changed(directoryKeys.accounts, () => fleet.redis.hset(directoryKeys.accounts, 'acct_broken', '{')),
   ],
   [
+    'accounts',
+    /acct_\w+ cannot be read/,
+    () =>
+      changed(directoryKeys.accounts, () =>
+        fleet.redis.hset(directoryKeys.accounts, fleet.tenant.account.id, '{'),
+      ),
+  ],
+  [
     'worker',
     /none has ever looked/,
     () =>
@@ -294,32 +322,113 @@ test.each(FAILURES)('a failure of %s is found: %s', async (what, says, plant) =>
   expect(seen.find(({ level }) => level !== 'ok')?.todo).toMatch(/\w/);
 });
 
-test('an address that comes while the others are looked at is no fault', async () => {
+test('a damaged entry of an address that is held is told as that, and not as a fault of its schedule', async () => {
+  const undo = await changed(inventoryKeys.entries, () =>
+    fleet.redis.hset(inventoryKeys.entries, '203.0.113.1', '{'),
+  );
+  expect(notWell(await found().finally(undo))).toEqual([
+    {
+      ...{ what: 'inventory of the IPs', level: 'failure' },
+      value: '203.0.113.1 has an entry there that cannot be read',
+    },
+    { what: 'addresses', level: 'failure', value: '203.0.113.1 cannot be read' },
+  ]);
+});
+
+test('a connection that breaks during the looks ends it with one line, and is no fault of an IP', async () => {
+  const { warmup } = JSON.parse((await fleet.redis.get(keys().ip(ips[0]!.id)))!);
+  const relay = createServer((near) => {
+    const far = dial(fleet.server.port, '127.0.0.1');
+    near.on('data', (data) => {
+      // The question for the rows of the plan is never answered.
+      if (data.includes(keys().plan(warmup.digest))) near.destroy();
+      else far.write(data);
+    });
+    near.on('error', () => {}).on('close', () => far.destroy());
+    far.on('error', () => {}).on('close', () => near.destroy());
+    far.pipe(near);
+  });
+  await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
+  const { port } = relay.address() as AddressInfo;
+  const { code, out, err } = await check(['--json'], { REDIS_URL: `redis://127.0.0.1:${port}` });
+  relay.close();
+  expect({ code, err }).toEqual({ code: 1, err: '' });
+  expect(JSON.parse(out).findings).toEqual([
+    {
+      ...{ check: 'redis', level: 'failure' },
+      found: expect.stringMatching(/^it ended the examination \(.+\)$/),
+      todo: expect.stringContaining('call this again'),
+    },
+  ]);
+});
+
+/** The Redis of the fleet, each of whose commands goes through here; only `examineInventory` is given it. */
+function engineWatched(onCommand: (name: string, answer: () => Promise<unknown>) => Promise<unknown>) {
   const { redis } = fleet.engine.scripts;
-  const late = new Proxy(redis, {
+  const watched = new Proxy(redis, {
     get(target, name) {
       const value = Reflect.get(target, name, target);
-      if (name !== 'zcard') return typeof value === 'function' ? value.bind(target) : value;
-      return async (key: string) => {
-        await addToInventory(fleet.engine, { addresses: ['198.51.100.98'] });
-        return redis.zcard(key);
-      };
+      if (typeof value !== 'function') return value;
+      return (...given: unknown[]) => onCommand(String(name), () => value.apply(target, given));
     },
+  });
+  return { ...fleet.engine, scripts: { ...fleet.engine.scripts, redis: watched } };
+}
+
+test('the addresses of a page are looked at together, and of a sample no more than were asked for', async () => {
+  const added = Array.from({ length: 40 }, (_, index) => `198.51.100.${index}`);
+  const undo = [
+    await changed(inventoryKeys.entries, async () => {}),
+    await changed(inventoryKeys.free, async () => {}),
+  ];
+  await addToInventory(fleet.engine, { addresses: added });
+  let underWay = 0;
+  let most = 0;
+  let asked = 0;
+  const engine = engineWatched(async (name, answer) => {
+    if (name === 'zscore') asked += 1;
+    underWay += 1;
+    most = Math.max(most, underWay);
+    return answer().finally(() => {
+      underWay -= 1;
+    });
+  });
+  const [all] = await examineInventory(engine);
+  expect(all).toMatchObject({ level: 'ok', found: '48, 44 free' });
+  expect({ most, asked }).toEqual({ most: 48, asked: 48 });
+  asked = 0;
+  const [some] = await examineInventory(engine, 5);
+  for (const one of undo) await one();
+  expect(some).toMatchObject({ level: 'ok', found: '5 of 48, 44 free' });
+  expect(asked).toBe(5);
+});
+
+test('an address that comes while the others are looked at is no fault', async () => {
+  const engine = engineWatched(async (name, answer) => {
+    if (name === 'zcard')
+      await addToInventory(fleet.engine, { addresses: ['198.51.100.98'] }, { skipKnown: true });
+    return answer();
   });
   const undo = [
     await changed(inventoryKeys.entries, async () => {}),
     () => fleet.redis.zrem(inventoryKeys.free, '198.51.100.98'),
   ];
-  const [addresses] = await examineInventory({
-    ...fleet.engine,
-    scripts: { ...fleet.engine.scripts, redis: late },
-  });
+  const [addresses] = await examineInventory(engine);
   for (const one of undo) await one();
   expect(addresses).toMatchObject({ check: 'addresses', level: 'ok' });
 });
 
 const WARNINGS: Fault[] = [
-  ['append-only file', /everysec: up to two seconds/, () => setting('appendfsync', 'everysec')],
+  [
+    'append-only file',
+    /everysec: up to two seconds .*after each restart the rest of the hour/,
+    () => setting('appendfsync', 'everysec'),
+  ],
+  [
+    'append-only file',
+    /always, but no-appendfsync-on-rewrite yes: .*after each restart the rest of the hour/,
+    () => setting('no-appendfsync-on-rewrite', 'yes'),
+  ],
   [
     'due work',
     /1 due, the longest for (1 min|5\d s)/,

@@ -6,9 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inventoryKeys } from '../../redis/keys.ts';
 import { sortableAddress } from '../../warmup/address.ts';
 import type { DedicatedIp } from '../../warmup/dedicated-ip.ts';
+import { Plan } from '../../warmup/plan.ts';
 import { eachAccount } from '../accounts.ts';
-import { parseIp, planOf } from '../change.ts';
+import { parseIps } from '../change.ts';
 import { type Engine, nowIn, type Tenant, tenantOf } from '../engine.ts';
+import { type InventoryEntry, readEntry } from '../inventory.ts';
 import { type Finding, failure, named, ok, warning } from './finding.ts';
 import { type IpFacts, judgeIp, type Problems } from './ip.ts';
 
@@ -45,16 +47,18 @@ export async function readFleet(
     ...{ accounts: 0, ips: 0, seen: 0, lagMs: 0, due: 0 },
     ...{ damagedAccounts: [], unreadable: [], withoutPlan: [], published: [], index: [], inventory: [] },
   };
+  const readPlan = planReader();
   const damaged = (id: string) => void facts.damagedAccounts.push(id);
   for await (const account of eachAccount(engine, damaged)) {
     facts.accounts += 1;
-    await readAccount(tenantOf(engine, account, 'check'), facts, most, onProgress);
+    await readAccount(tenantOf(engine, account, 'check'), readPlan, facts, most, onProgress);
   }
   return facts;
 }
 
 async function readAccount(
   tenant: Tenant,
+  readPlan: PlanReader,
   facts: FleetFacts,
   most: number,
   onProgress: (seen: number) => void,
@@ -81,7 +85,7 @@ async function readAccount(
       .slice(0, left);
     for (const id of ids) seen.add(id);
     left -= ids.length;
-    await lookAt(tenant, ids, facts);
+    await lookAt(tenant, readPlan, ids, facts);
     facts.seen += ids.length;
     onProgress(facts.seen);
     cursor = next;
@@ -90,10 +94,17 @@ async function readAccount(
   if (left > 0) await lookAtLists(tenant, facts);
 }
 
-async function lookAt(tenant: Tenant, ids: readonly string[], facts: FleetFacts): Promise<void> {
+async function lookAt(
+  tenant: Tenant,
+  readPlan: PlanReader,
+  ids: readonly string[],
+  facts: FleetFacts,
+): Promise<void> {
   let suspects = ids;
   for (let look = 1; suspects.length > 0; look += 1) {
-    const found = await Promise.all(suspects.map(async (id) => ({ id, ...(await examine(tenant, id)) })));
+    const found = await Promise.all(
+      suspects.map(async (id) => ({ id, ...(await examine(tenant, readPlan, id)) })),
+    );
     const wrong = found.filter(({ isWell }) => !isWell);
     if (wrong.length === 0) return;
     if (look === LOOKS) {
@@ -114,32 +125,58 @@ async function lookAt(tenant: Tenant, ids: readonly string[], facts: FleetFacts)
 
 type Examined = { isWell: boolean; unreadable?: string; withoutPlan?: string; problems?: Problems };
 
-async function examine(tenant: Tenant, id: string): Promise<Examined> {
-  const text = await tenant.engine.scripts.redis.get(tenant.keys.ip(id));
+/** What cannot be read is found. What is not answered says nothing about the IP, so it is thrown and ends the examination. */
+async function examine(tenant: Tenant, readPlan: PlanReader, id: string): Promise<Examined> {
+  const { redis } = tenant.engine.scripts;
+  const text = await redis.get(tenant.keys.ip(id));
   if (text === null) return { isWell: false, unreadable: `${id} (gone)` };
-  let ip: DedicatedIp;
-  try {
-    ip = await parseIp(tenant, id, text);
-  } catch (error) {
-    return { isWell: false, unreadable: (error as Error).message.split('\n')[0]!.slice(0, 200) };
-  }
+  const ip = await readIp(tenant, id, text);
+  if (ip instanceof Error) return { isWell: false, unreadable: firstLineOf(ip).slice(0, 200) };
   if (ip.status === 'released')
     return { isWell: false, problems: { index: `${ip.address} was released and is still listed` } };
+
+  const { warmup } = ip;
+  const rows = warmup && (await redis.get(tenant.keys.plan(warmup.digest)));
+  const plan = rows === null ? null : readPlan(rows);
+  if (warmup && (plan === null || plan instanceof Error)) {
+    const why = plan === null ? '' : `: ${firstLineOf(plan)}`;
+    return { isWell: false, withoutPlan: `${ip.address} (plan ${warmup.plan}, ${warmup.digest}${why})` };
+  }
+  const nowMs = await nowIn(tenant);
+  const facts = await factsOf(tenant, ip);
+  const problems = judgeIp(ip, plan as Plan | null, facts, tenant.account.id, nowMs);
+  return { isWell: Object.keys(problems).length === 0, problems };
+}
+
+const firstLineOf = ({ message }: Error) => message.split('\n')[0]!;
+
+async function readIp(tenant: Tenant, id: string, text: string): Promise<DedicatedIp | Error> {
   try {
-    const plan = await planOf(tenant, ip);
-    if (ip.warmup && !(await hasRows(tenant, ip.warmup.digest)))
-      return { isWell: false, withoutPlan: `${ip.address} (plan ${ip.warmup.plan}, ${ip.warmup.digest})` };
-    const nowMs = await nowIn(tenant);
-    const problems = judgeIp(ip, plan, await factsOf(tenant, ip), tenant.account.id, nowMs);
-    return { isWell: Object.keys(problems).length === 0, problems };
+    return (await parseIps(tenant, [id], [text]))[0]!;
   } catch (error) {
-    return { isWell: false, withoutPlan: `${ip.address} (${(error as Error).message.split('\n')[0]})` };
+    // Of an older record the history is kept beside it, and is read with it.
+    if (error instanceof SyntaxError) return error;
+    throw error;
   }
 }
 
-/** `planOf` remembers the rows of all accounts; here they must be in this one. */
-async function hasRows({ engine, keys }: Tenant, digest: string): Promise<boolean> {
-  return (await engine.scripts.redis.exists(keys.plan(digest))) === 1;
+type PlanReader = (rows: string) => Plan | Error;
+
+/** A fleet uses a handful of plans, so each is parsed once. */
+function planReader(): PlanReader {
+  const read = new Map<string, Plan | Error>();
+  const parsed = (rows: string) => {
+    try {
+      return Plan.parse(JSON.parse(rows));
+    } catch (error) {
+      return error as Error;
+    }
+  };
+  return (rows) => {
+    const plan = read.get(rows) ?? parsed(rows);
+    read.set(rows, plan);
+    return plan;
+  };
 }
 
 async function factsOf({ engine, keys }: Tenant, ip: DedicatedIp): Promise<IpFacts> {
@@ -161,11 +198,19 @@ async function factsOf({ engine, keys }: Tenant, ip: DedicatedIp): Promise<IpFac
   ]);
   return {
     ...{ hot, quota, holder },
-    inventory: entry === null ? null : JSON.parse(entry),
+    inventory: entry === null ? null : entryOf(entry),
     dueMs: due === null ? null : Number(due),
     inLists: { byAddress, warming, provisioning, turn },
     pools: ip.pools.filter((_, index) => pools[index]),
   };
+}
+
+function entryOf(raw: string): InventoryEntry | 'damaged' {
+  try {
+    return readEntry(raw);
+  } catch {
+    return 'damaged';
+  }
 }
 
 /** What stands in a list and is no IP of the account: the lengths tell. */
@@ -209,7 +254,7 @@ export function judgeFleet(facts: FleetFacts, lag: (ms: number) => string): Find
       facts.unreadable,
       'run the newest version everywhere; if it is this one, restore a backup',
     ),
-    each('schedules', facts.withoutPlan, 'restore a backup: the rows of its plan are gone'),
+    each('schedules', facts.withoutPlan, 'restore a backup: the rows of its plan are gone or damaged'),
     each('quotas published', facts.published, REPUBLISH),
     each('indexes', facts.index, 'restore a backup, or report it with this line'),
     each('inventory of the IPs', facts.inventory, 'restore a backup, or report it with this line'),

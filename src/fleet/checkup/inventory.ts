@@ -1,50 +1,53 @@
 /** Is each address of the operator in exactly one place? And what else belongs to nobody's account: keys, webhooks. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ZodError } from 'zod';
 import { accountKeys, directoryKeys, inventoryKeys } from '../../redis/keys.ts';
 import { DAY_MS } from '../../warmup/units.ts';
 import { lasting } from '../../warmup/words.ts';
-import { accountOfId, eachAccount } from '../accounts.ts';
+import { type Account, accountOfId, eachAccount } from '../accounts.ts';
 import { type Engine, nowOf, tenantOf } from '../engine.ts';
-import { type InventoryEntry, listInventory } from '../inventory.ts';
+import { type InventoryEntry, listInventory, readEntry } from '../inventory.ts';
 import { listWebhooks } from '../webhooks.ts';
 import { type Finding, failure, named, ok, warning } from './finding.ts';
 
 /** The worker closes an allocation that is ten seconds old; one of this age has no worker, or cannot be closed. */
 const OLD_ALLOCATION_MS = 60_000;
+/** A few commands for each: a page costs Redis a few milliseconds. */
+const PAGE = 200;
 const LOOKS = 3;
 const LOOK_AGAIN_MS = 150;
 const EXPIRES_SOON_MS = 14 * DAY_MS;
 
-export async function examineInventory(engine: Engine): Promise<Finding[]> {
+/** @param most so many addresses are looked at, and as many of those that wait to be taken */
+export async function examineInventory(engine: Engine, most = Number.POSITIVE_INFINITY): Promise<Finding[]> {
   const { redis } = engine.scripts;
   const wrong: string[] = [];
-  let count = 0;
+  let seen = 0;
   let free = 0;
-  for (let cursor = '0'; ; ) {
-    const page = await listInventory(
-      engine,
-      cursor,
-      200,
-      (address) => void wrong.push(`${address} cannot be read`),
-    );
-    for (const entry of page.entries) {
-      count += 1;
-      if (entry.state === 'free') free += 1;
-      const problem = await inOnePlace(engine, entry);
-      if (problem) wrong.push(`${entry.address} ${problem}`);
-    }
+  for (let cursor = '0'; seen < most; ) {
+    const damaged: string[] = [];
+    const page = await listInventory(engine, cursor, PAGE, (address) => void damaged.push(address));
+    const entries = page.entries.slice(0, most - seen);
+    wrong.push(...damaged.map((address) => `${address} cannot be read`));
+    wrong.push(...(await wrongAmong(engine, entries)));
+    free += entries.filter(({ state }) => state === 'free').length;
+    seen += entries.length + damaged.length;
     cursor = page.cursor;
     if (cursor === '0') break;
   }
+  const [total, queued] = await Promise.all([
+    redis.hlen(inventoryKeys.entries),
+    redis.zcard(inventoryKeys.free),
+  ]);
   // An address that came or came back meanwhile is queued and was not counted: the queue itself tells.
-  if (wrong.length === 0 && (await redis.zcard(inventoryKeys.free)) > free)
-    wrong.push(...(await queuedWithoutRight(engine)));
+  if (wrong.length === 0 && queued > free) wrong.push(...(await queuedWithoutRight(engine, most)));
+  const isSample = seen >= most && seen < total;
   const [, oldest] = await redis.zrange(inventoryKeys.pending, '0', '0', 'WITHSCORES');
   const [seconds] = await redis.time();
   const ageMs = oldest === undefined ? 0 : Number(seconds) * 1000 - Number(oldest);
   return [
     wrong.length === 0
-      ? ok('addresses', `${count}, ${free} free`)
+      ? ok('addresses', isSample ? `${seen} of ${total}, ${queued} free` : `${seen}, ${free} free`)
       : failure('addresses', named(wrong), 'restore a backup, or report it with this line'),
     ageMs > OLD_ALLOCATION_MS
       ? failure(
@@ -57,35 +60,54 @@ export async function examineInventory(engine: Engine): Promise<Finding[]> {
 }
 
 /** Addresses that the next allocation may take although they are not free. */
-async function queuedWithoutRight({ scripts }: Engine): Promise<string[]> {
+async function queuedWithoutRight({ scripts }: Engine, most: number): Promise<string[]> {
+  const { redis } = scripts;
   const wrong: string[] = [];
-  for (let cursor = '0'; ; ) {
-    const [next, flat] = await scripts.redis.zscan(inventoryKeys.free, cursor, 'COUNT', 200);
-    const addresses = flat.filter((_, index) => index % 2 === 0);
-    const entries =
-      addresses.length > 0 ? await scripts.redis.hmget(inventoryKeys.entries, ...addresses) : [];
+  let left = most;
+  for (let cursor = '0'; left > 0; ) {
+    const [next, flat] = await redis.zscan(inventoryKeys.free, cursor, 'COUNT', PAGE);
+    const addresses = flat.filter((_, index) => index % 2 === 0).slice(0, left);
+    left -= addresses.length;
+    const entries = addresses.length > 0 ? await redis.hmget(inventoryKeys.entries, ...addresses) : [];
     for (const [index, address] of addresses.entries()) {
-      const raw = entries[index];
-      if (raw && (JSON.parse(raw) as InventoryEntry).state === 'free') continue;
+      const raw = entries[index] ?? null;
+      const entry = raw === null ? null : entryOf(raw);
+      if (entry?.state === 'free') continue;
       // It may have been taken between the two questions.
-      if ((await scripts.redis.zscore(inventoryKeys.free, address)) === null) continue;
-      wrong.push(`${address} ${raw ? 'is not free' : 'is not in the inventory'}, and may be taken`);
+      if ((await redis.zscore(inventoryKeys.free, address)) === null) continue;
+      wrong.push(`${address} ${raw === null ? 'is not in the inventory' : 'is not free'}, and may be taken`);
     }
     cursor = next;
-    if (cursor === '0') return wrong;
+    if (cursor === '0') break;
+  }
+  return wrong;
+}
+
+/** One page at once, in a few round trips; what is under way is looked at again. */
+async function wrongAmong(engine: Engine, entries: readonly InventoryEntry[]): Promise<string[]> {
+  let suspects = entries;
+  for (let look = 1; ; look += 1) {
+    const problems = await Promise.all(suspects.map((entry) => placeOf(engine, entry)));
+    const wrong = suspects.flatMap(({ address }, index) =>
+      problems[index] === null ? [] : [{ address, problem: problems[index] }],
+    );
+    if (wrong.length === 0) return [];
+    if (look === LOOKS) return wrong.map(({ address, problem }) => `${address} ${problem}`);
+    await sleep(LOOK_AGAIN_MS);
+    const texts = await engine.scripts.redis.hmget(
+      inventoryKeys.entries,
+      ...wrong.map(({ address }) => address),
+    );
+    suspects = texts.flatMap((raw) => (raw === null ? [] : (entryOf(raw) ?? [])));
   }
 }
 
-/** What is under way is looked at again. */
-async function inOnePlace(engine: Engine, first: InventoryEntry): Promise<string | null> {
-  let entry: InventoryEntry = first;
-  for (let look = 1; ; look += 1) {
-    const problem = await placeOf(engine, entry);
-    if (problem === null || look === LOOKS) return problem;
-    await sleep(LOOK_AGAIN_MS);
-    const raw = await engine.scripts.redis.hget(inventoryKeys.entries, entry.address);
-    if (raw === null) return null;
-    entry = JSON.parse(raw) as InventoryEntry;
+/** `null`: it cannot be read. */
+function entryOf(raw: string): InventoryEntry | null {
+  try {
+    return readEntry(raw);
+  } catch {
+    return null;
   }
 }
 
@@ -99,7 +121,9 @@ async function placeOf(engine: Engine, entry: InventoryEntry): Promise<string | 
       ? null
       : 'is reserved for an allocation that is not there';
   }
-  const account = entry.account ? await accountOfId(engine, entry.account) : null;
+  const account = entry.account ? await accountOf(engine, entry.account) : null;
+  // The line of the accounts says so.
+  if (account === 'damaged') return null;
   if (!account) return `is held by ${entry.account ?? 'nobody'}, and there is no such account`;
   const keys = accountKeys(account);
   if ((await redis.hget(keys.addresses, entry.address)) === entry.ipId) return null;
@@ -107,6 +131,15 @@ async function placeOf(engine: Engine, entry: InventoryEntry): Promise<string | 
   return (await redis.hexists(keys.returns, entry.ipId ?? '')) === 1
     ? null
     : `is held by ${account.name}, which does not have it`;
+}
+
+async function accountOf(engine: Engine, id: string): Promise<Account | 'damaged' | null> {
+  try {
+    return await accountOfId(engine, id);
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof ZodError) return 'damaged';
+    throw error;
+  }
 }
 
 /** Keys that end soon, webhooks that get nothing through. */

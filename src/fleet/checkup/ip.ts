@@ -5,6 +5,7 @@ import { nextDueAt } from '../../warmup/decide.ts';
 import type { DedicatedIp } from '../../warmup/dedicated-ip.ts';
 import type { Plan } from '../../warmup/plan.ts';
 import { sendQuotaFor } from '../../warmup/quota.ts';
+import type { InventoryEntry } from '../inventory.ts';
 
 export type IpFacts = {
   hot: Buffer | null;
@@ -12,7 +13,7 @@ export type IpFacts = {
   quota: Readonly<Record<string, string>>;
   /** Which IP the account, and the inventory, say that the address belongs to. */
   holder: string | null;
-  inventory: { state: string; account?: string | undefined; ipId?: string | undefined } | null;
+  inventory: Pick<InventoryEntry, 'state' | 'account' | 'ipId'> | 'damaged' | null;
   dueMs: number | null;
   inLists: { byAddress: boolean; warming: boolean; provisioning: boolean; turn: boolean };
   /** Of the record's pools those that list it. */
@@ -34,15 +35,17 @@ export function judgeIp(
   if (published) problems.published = `${ip.address} ${published}`;
   const index = judgeIndex(ip, facts, nowMs);
   if (index) problems.index = `${ip.address} ${index}`;
-  const { inventory } = facts;
-  if (inventory?.state !== 'held' || inventory.ipId !== ip.id || inventory.account !== accountId) {
-    const where =
-      inventory === null
-        ? 'is not in the inventory'
-        : `is ${inventory.state} there${inventory.ipId ? ` for ${inventory.ipId}` : ''}`;
-    problems.inventory = `${ip.address} ${where}`;
-  }
+  const inventory = judgeEntry(ip, facts, accountId);
+  if (inventory) problems.inventory = `${ip.address} ${inventory}`;
   return problems;
+}
+
+function judgeEntry({ id }: DedicatedIp, { inventory }: IpFacts, accountId: string): string | null {
+  if (inventory === null) return 'is not in the inventory';
+  if (inventory === 'damaged') return 'has an entry there that cannot be read';
+  const { state, account, ipId } = inventory;
+  if (state === 'held' && ipId === id && account === accountId) return null;
+  return `is ${state} there${ipId ? ` for ${ipId}` : ''}`;
 }
 
 function judgePublished(
@@ -52,7 +55,9 @@ function judgePublished(
   nowMs: number,
 ): string | null {
   if (hot === null || hot.length < 168) return 'has no hot record';
-  const { quota, texts } = unpackHot(hot);
+  const record = readHot(hot);
+  if (record === null) return 'has a hot record that cannot be read';
+  const { quota, texts } = record;
   if (texts.id !== ip.id) return `has the hot record of ${texts.id}`;
   const expected = sendQuotaFor(ip, plan, nowMs);
   if (quota.gate !== expected.gate) return `is published as ${quota.gate} and is ${ip.status}`;
@@ -84,6 +89,16 @@ function judgePublished(
   if (Date.parse(hash.to ?? '') !== quota.toMs)
     return 'has a quota hash with another window than its hot record';
   return null;
+}
+
+function readHot(hot: Buffer): ReturnType<typeof unpackHot> | null {
+  try {
+    return unpackHot(hot);
+  } catch (error) {
+    // It counts its edges itself, and a wrong count points behind its end.
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
 }
 
 /** `null` is unlimited. */
