@@ -96,13 +96,18 @@ function expectBecause(
     throw new Broken('explains itself', `${ip.address} gives nothing, and says to ask in ${retryAfterMs} ms`);
 }
 
-/** KEYS[1] the account; ARGV prefix, count, how, pool, family, among ... */
+/**
+ * KEYS[1] the account; ARGV prefix, count, how, pool, family, among ...
+ * @param inOrder a clock that goes back leaves turns of hours and days in the index that come later than they should: until
+ *   they have passed, the order among IPs with room is not promised
+ */
 export async function takePool(
   books: Books,
   redis: Redis,
   limited: ReadonlySet<string>,
   args: readonly Arg[],
   nowMs: number,
+  inOrder: boolean,
 ): Promise<Check> {
   const [, , count, how, pool, family, ...among] = args.map(String) as string[];
   const { keys } = books;
@@ -150,7 +155,7 @@ export async function takePool(
           `pool "${pool}" granted ${granted} of ${wanted} with room for ${sum} in ${members.length} IPs`,
         );
       }
-      if (granted === 1 && wanted === 1) expectFirst(rooms, parts[0]!.ip.ip);
+      if (inOrder && granted === 1 && wanted === 1) expectFirst(rooms, parts[0]!.ip.ip);
     }
     chargeAll(books, peek ? 0 : granted, changed, nowMs);
     return peek ? 0 : granted;

@@ -21,7 +21,7 @@ import { buildPlan, planDigest, type ScheduleBook } from '../../src/warmup/plan.
 import * as audit from './audit.ts';
 import { Books, Broken } from './books.ts';
 import { type Command, Gate, type Process } from './gate.ts';
-import { DAY_MS } from './model/calendar.ts';
+import { DAY_MS, HOUR_MS } from './model/calendar.ts';
 import type { Row } from './model/ip.ts';
 
 import { scriptOf } from './script-names.ts';
@@ -36,6 +36,7 @@ export const STARTS_MS = [
 ];
 export const ZONES = ['UTC', 'Europe/Berlin', 'Australia/Lord_Howe', 'Asia/Kolkata', 'America/St_Johns'];
 const COOLDOWN_MS = 3 * DAY_MS;
+const LONGEST_DAY_MS = 25 * HOUR_MS;
 /** So long what is leased may be spent. */
 const LEASE_MS = 1_000;
 
@@ -157,6 +158,8 @@ export class World {
   readonly pools: Map<string, string[]>;
   /** So many times the clock of Redis went back. */
   stepsBack = 0;
+  /** The latest time that the clock of Redis showed before it last went back. */
+  latestMs = 0;
   /** When the clock of Redis last stepped, on that of the processes. */
   steppedAtMs = 0;
   /** When each IP stopped giving mail. */
@@ -232,8 +235,11 @@ export class World {
 
   /** The clock of Redis steps, and nobody else's. */
   async step(ms: number): Promise<void> {
+    if (ms < 0) {
+      this.stepsBack += 1;
+      this.latestMs = Math.max(this.latestMs, this.#nowMs);
+    }
     this.#nowMs = await this.redis.incrby(clockKeys.now, ms);
-    if (ms < 0) this.stepsBack += 1;
     this.steppedAtMs = this.time.nowMs();
   }
 
@@ -265,7 +271,14 @@ export class World {
         );
       case 'take-pool':
         return this.#charge(process, 'taken', args, run, (books, nowMs) =>
-          audit.takePool(books, this.redis, this.limitedPools, args, nowMs),
+          audit.takePool(
+            books,
+            this.redis,
+            this.limitedPools,
+            args,
+            nowMs,
+            nowMs > this.latestMs + LONGEST_DAY_MS,
+          ),
         );
       case 'take-many':
         return this.#charge(process, 'taken', args, run, async (books) => audit.takeMany(books));
