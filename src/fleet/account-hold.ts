@@ -10,7 +10,7 @@ import { retryWhenContended } from './change.ts';
 import { nowIn, type Tenant } from './engine.ts';
 import { recordChange, recordOf } from './save.ts';
 
-const Stop = z.object({ rev: z.number().int(), hold: Hold.nullable() });
+export const Stop = z.object({ rev: z.number().int(), hold: Hold.nullable() });
 /** `rev` 0: there never was one. */
 export type Stop = z.infer<typeof Stop>;
 

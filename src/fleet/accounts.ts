@@ -36,13 +36,7 @@ export async function createAccount(
   name: string,
   { parent }: { parent?: string | null | undefined } = {},
 ): Promise<Account> {
-  if (!/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/i.test(name)) {
-    throw invalid(
-      'name',
-      `"${name}" is no account name; use 1 to 64 letters, digits, dots, dashes and underscores`,
-    );
-  }
-  if (name.startsWith('acct_')) throw invalid('name', `"${name}" would pass for an id; choose another name`);
+  checkAccountName(name);
   const parentId = parent == null ? null : (await findAccount(engine, parent, 'parent')).id;
   const wanted = { id: engine.newId('acct'), name, parentId, createdAtMs: await nowOf(engine) };
   const [outcome, record] = await writeAccount(engine, wanted);
@@ -55,6 +49,17 @@ export async function createAccount(
     );
   }
   return Account.parse(JSON.parse(record!));
+}
+
+/** @throws WarmlineError `invalid` (param `name`) */
+export function checkAccountName(name: string): void {
+  if (!/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/i.test(name)) {
+    throw invalid(
+      'name',
+      `"${name}" is no account name; use 1 to 64 letters, digits, dots, dashes and underscores`,
+    );
+  }
+  if (name.startsWith('acct_')) throw invalid('name', `"${name}" would pass for an id; choose another name`);
 }
 
 /** One script: no name without a record, no number given twice, and of two who want a name one gets it. */

@@ -12,7 +12,7 @@ import { type Engine, nowOf } from './engine.ts';
 export const SCOPES = ['read', 'send', 'write', 'admin'] as const;
 export type Scope = (typeof SCOPES)[number];
 
-const ApiKey = z.object({
+export const ApiKey = z.object({
   id: z.string(),
   /** Where it stands in the order of all keys. */
   place: z.number().int(),
@@ -57,7 +57,7 @@ export async function createApiKey(
   const name = given.name ?? null;
   checkScopes(scopes, account);
   checkPrefix(prefix);
-  if (name !== null) checkName(name);
+  if (name !== null) checkKeyName(name);
   const nowMs = await nowOf(engine);
   const expiresAtMs = given.expiresAtMs ?? null;
   if (expiresAtMs !== null && expiresAtMs <= nowMs) {
@@ -81,7 +81,8 @@ export async function createApiKey(
   return { key, apiKey: await keepApiKey(engine, key, record), account };
 }
 
-function checkScopes(scopes: readonly Scope[], account: Account): void {
+/** @throws WarmlineError `invalid` (param `scopes`) */
+export function checkScopes(scopes: readonly Scope[], account: Pick<Account, 'id' | 'name'>): void {
   if (scopes.length === 0) throw invalid('scopes', `name at least one of ${SCOPES.join(', ')}`);
   if (scopes.includes('admin') && account.id !== DEFAULT_ACCOUNT.id) {
     throw invalid(
@@ -101,7 +102,7 @@ function checkPrefix(prefix: string): void {
 }
 
 /** It stands in the stream of changes as the one who acted, so it must not pass for another. */
-function checkName(name: string): void {
+export function checkKeyName(name: string): void {
   if (!/^[^\p{C}\p{Zl}\p{Zp}]{1,64}$/u.test(name) || name.trim() !== name) {
     throw invalid('name', 'the name of a key has 1 to 64 characters on one line, no blanks around them');
   }
@@ -168,20 +169,22 @@ export async function verifyKeyHash(
   hash: string,
 ): Promise<{ account: Account; apiKey: ApiKey } | null> {
   const raw = await engine.scripts.redis.hget(keys.apiKeys, hash);
-  const apiKey = raw ? readKey(raw) : null;
+  const apiKey = raw ? readApiKey(raw) : null;
   if (!apiKey) return null;
   const [account, nowMs] = await Promise.all([
     accountOfId(engine, apiKey.account),
     apiKey.expiresAtMs === null ? 0 : nowOf(engine),
   ]);
   if (!account || (apiKey.expiresAtMs !== null && nowMs >= apiKey.expiresAtMs)) return null;
-  // The operator's routes are for keys of `default`, whoever wrote what.
-  const scopes = apiKey.scopes.filter((scope) => scope !== 'admin' || account.id === DEFAULT_ACCOUNT.id);
-  return { account, apiKey: { ...apiKey, scopes } };
+  return { account, apiKey: { ...apiKey, scopes: scopesThatCount(apiKey) } };
 }
 
+/** The operator's routes are for keys of `default`, whoever wrote what. */
+export const scopesThatCount = ({ scopes, account }: Pick<ApiKey, 'scopes' | 'account'>): Scope[] =>
+  scopes.filter((scope) => scope !== 'admin' || account === DEFAULT_ACCOUNT.id);
+
 /** A record that cannot be read opens nothing. */
-function readKey(raw: string): ApiKey | null {
+export function readApiKey(raw: string): ApiKey | null {
   try {
     return ApiKey.parse(JSON.parse(raw));
   } catch {

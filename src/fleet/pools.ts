@@ -144,7 +144,8 @@ const defaultChange = (from: string | null, to: string | null, by: string): deci
   by,
 });
 
-const revOf = (raw: string | null) => (raw ? (JSON.parse(raw) as { rev: number }).rev : 0);
+/** The revision of a record that may not be there: 0. */
+export const revOf = (raw: string | null) => (raw ? (JSON.parse(raw) as { rev: number }).rev : 0);
 
 /** Finds a pool by id or by its exact name; by number, when it is given as one. @throws WarmlineError `not_found` */
 export async function getPool(tenant: Tenant, pool: string | number): Promise<Pool> {

@@ -6,17 +6,19 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { invalid } from '../../warmup/errors.ts';
 import { Plan } from '../../warmup/plan.ts';
+import { ApiKey } from '../api-keys.ts';
 import { Pool } from '../pool.ts';
 import { Webhook } from '../webhooks.ts';
 
 export const FORMAT = 'warmline-account';
 export const FORMAT_VERSION = 1;
 
+const accountId = z.string().regex(/^acct_[0-9a-z]+$/);
 const StoredAccount = z.object({
-  id: z.string().regex(/^acct_[0-9a-z]+$/),
+  id: accountId,
   number: z.number().int().positive(),
   name: z.string(),
-  parentId: z.string().nullable(),
+  parentId: accountId.nullable(),
   createdAtMs: z.number(),
 });
 export type StoredAccount = z.infer<typeof StoredAccount>;
@@ -41,7 +43,7 @@ const Line = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('plan'), digest: z.string(), plan: Plan }),
   z.object({
     kind: z.literal('pool'),
-    pool: Pool,
+    pool: Pool.extend({ id: z.string().regex(/^pool_[0-9a-z]+$/) }),
     isDefault: z.boolean(),
     /** Its IPs with their places. */
     ips: z.array(z.tuple([z.string(), z.number()])),
@@ -59,10 +61,18 @@ const Line = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('key'),
     hash: z.string().regex(/^[0-9a-f]{64}$/),
-    record: z.looseObject({ id: z.string() }),
+    record: ApiKey.extend({ id: z.string().regex(/^key_[0-9a-z]+$/) }),
   }),
-  z.object({ kind: z.literal('webhook'), webhook: Webhook }),
-  z.object({ kind: z.literal('change'), id: z.string().regex(/^\d+-\d+$/), change: z.string() }),
+  z.object({
+    kind: z.literal('webhook'),
+    webhook: Webhook.extend({ id: z.string().regex(/^hook_[0-9a-z]+$/) }),
+  }),
+  z.object({
+    kind: z.literal('change'),
+    // Behind the last possible id a stream takes no other.
+    id: z.string().regex(/^[1-9]\d{0,14}-\d{1,15}$/),
+    change: z.string(),
+  }),
 ]);
 const End = z.object({ kind: z.literal('end'), lines: z.number().int(), sha256: z.string() });
 
@@ -70,6 +80,19 @@ export type Head = z.infer<typeof Head>;
 export type Line = z.infer<typeof Line>;
 export type LineOf<Kind extends Line['kind']> = Extract<Line, { kind: Kind }>;
 export type Backup = { head: Head; lines: Line[]; sha256: string };
+
+export const linesOf = <Kind extends Line['kind']>(lines: readonly Line[], kind: Kind): LineOf<Kind>[] =>
+  lines.filter((line): line is LineOf<Kind> => line.kind === kind);
+
+/** What would keep a line from being read again; `null`: nothing. */
+export function whatIsUnreadableIn(line: unknown): string | null {
+  return faultOf(Line.safeParse(line));
+}
+
+function faultOf({ error }: { error?: z.ZodError | undefined }): string | null {
+  const [issue] = error?.issues ?? [];
+  return issue ? `${issue.path.join('.')}: ${issue.message}` : null;
+}
 
 /** Adds the last line to what was written. */
 export function sealing() {
@@ -113,8 +136,7 @@ export function readBackup(text: string): Backup {
   const [head, ...lines] = body.map((line, index) => {
     const parsed = (index === 0 ? Head : Line).safeParse(jsonOf(line));
     if (parsed.success) return parsed.data;
-    const [issue] = parsed.error.issues;
-    throw bad(`line ${index + 1} of the file cannot be read (${issue?.path.join('.')}: ${issue?.message})`);
+    throw bad(`line ${index + 1} of the file cannot be read (${faultOf(parsed)})`);
   });
   return { head: head as Head, lines: lines as Line[], sha256 };
 }

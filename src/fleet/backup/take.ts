@@ -7,13 +7,16 @@ import { directoryKeys, inventoryKeys } from '../../redis/keys.ts';
 import { conflict } from '../../warmup/errors.ts';
 import { readStoredIp } from '../../warmup/stored-ip.ts';
 import { type Account, eachAccount, findAccount } from '../accounts.ts';
-import { ENVIRONMENT } from '../api-keys.ts';
+import { ENVIRONMENT, readApiKey, scopesThatCount } from '../api-keys.ts';
 import { type Engine, nowIn, type Tenant, tenantOf } from '../engine.ts';
 import { listWebhooks, Webhook } from '../webhooks.ts';
-import { FORMAT, FORMAT_VERSION, type Head, type Line, type LineOf } from './format.ts';
+import { checkBelonging } from './belonging.ts';
+import { FORMAT, FORMAT_VERSION, type Head, type Line, type LineOf, whatIsUnreadableIn } from './format.ts';
+import { streamOf } from './stream.ts';
 
 /** A page is about 100 KB, and a millisecond of Redis. */
 const PAGE = 100;
+const NOT_MADE = 'no backup was made; see: warmline check';
 /** Each round reads only what was changed in the one before. */
 const MOST_ROUNDS = 20;
 
@@ -26,13 +29,13 @@ export async function takeBackup(
 ): Promise<Taken> {
   const account = await findAccount(engine, nameOrId);
   const tenant = tenantOf(engine, account, 'backup');
-  const subusers = await subusersOf(engine, account);
   const ips = new Map<string, LineOf<'ip'>>();
   /** IPs whose address the inventory does not know: on their way out, or a fault. */
   const adrift = new Set<string>();
   let pools: LineOf<'pool'>[] = [];
   let stop: string | null = null;
   let takenAtMs = 0;
+  let upTo = '0-0';
   let dirty: string[] | null = null;
   for (let round = 1; ; round += 1) {
     if (round > MOST_ROUNDS) {
@@ -50,12 +53,15 @@ export async function takeBackup(
     pools = await readPools(tenant);
     stop = await engine.scripts.redis.get(tenant.keys.accountHold);
     const after = await endOfStream(tenant);
+    upTo = after;
     if (after === before) break;
     dirty = await changedSince(tenant, before);
   }
   if (adrift.size > 0) {
     throw conflict(`the address of ${[...adrift][0]} is not in the inventory; see: warmline check`);
   }
+  // After the IPs, whose labels name them.
+  const subusers = await subusersOf(engine, account);
   const plans = await readPlans(tenant, [...ips.values()]);
   const head: Head = {
     ...{ kind: 'head', format: FORMAT, version: FORMAT_VERSION, takenAtMs },
@@ -71,8 +77,14 @@ export async function takeBackup(
     ...(await listWebhooks(tenant)).map(
       (webhook): Line => ({ kind: 'webhook', webhook: Webhook.parse(webhook) }),
     ),
-    ...(await readChanges(tenant)),
+    ...(await streamOf(tenant, upTo)).map((entry): Line => ({ kind: 'change', ...entry })),
   ];
+  // What could not come back is known now, and not on the day when it has to.
+  for (const line of lines) {
+    const fault = whatIsUnreadableIn(line);
+    if (fault !== null) throw conflict(`a ${line.kind} cannot be read (${fault}); ${NOT_MADE}`);
+  }
+  checkBelonging({ head, lines }, NOT_MADE);
   return { head, lines };
 }
 
@@ -93,18 +105,19 @@ async function changedSince({ engine, keys }: Tenant, after: string): Promise<st
 }
 
 async function readIps(
-  { engine, keys }: Tenant,
+  tenant: Tenant,
   ids: readonly string[],
   into: Map<string, LineOf<'ip'>>,
   adrift: Set<string>,
 ): Promise<void> {
-  const { redis } = engine.scripts;
+  const { keys } = tenant;
+  const { redis } = tenant.engine.scripts;
   const records = await redis.mget(ids.map(keys.ip));
   await Promise.all(
     ids.map(async (id, index) => {
-      const record = records[index];
       into.delete(id);
       adrift.delete(id);
+      const record = records[index];
       if (!record) return;
       const { address, status } = readStoredIp(id, record);
       if (status === 'released') return;
@@ -166,18 +179,12 @@ async function readKeys(engine: Engine, { id }: Account): Promise<LineOf<'key'>[
     ids.map(async (keyId): Promise<LineOf<'key'> | null> => {
       const hash = await redis.hget(directoryKeys.keyHashes, keyId);
       const raw = hash ? await redis.hget(directoryKeys.apiKeys, hash) : null;
-      return hash && raw ? { kind: 'key', hash, record: JSON.parse(raw) } : null;
+      const record = raw ? readApiKey(raw) : null;
+      if (!hash || !record) return null;
+      const scopes = scopesThatCount(record);
+      // One that cannot be read, or may nothing, opens nothing here either.
+      return scopes.length > 0 ? { kind: 'key', hash, record: { ...record, scopes } } : null;
     }),
   );
   return lines.filter((line) => line !== null);
-}
-
-async function readChanges({ engine, keys }: Tenant): Promise<LineOf<'change'>[]> {
-  const lines: LineOf<'change'>[] = [];
-  for (let from = '-'; ; ) {
-    const entries = await engine.scripts.redis.xrange(keys.changes, from, '+', 'COUNT', 1_000);
-    for (const [id, [, change]] of entries) lines.push({ kind: 'change', id, change: change! });
-    if (entries.length < 1_000) return lines;
-    from = `(${entries.at(-1)![0]}`;
-  }
 }

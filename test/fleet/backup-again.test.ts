@@ -1,0 +1,211 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { createAccount } from '../../src/fleet/accounts.ts';
+import { createApiKey, revokeApiKey, verifyApiKey } from '../../src/fleet/api-keys.ts';
+import { type Backup, readBackup, sealing } from '../../src/fleet/backup/format.ts';
+import { restoreBackup } from '../../src/fleet/backup/restore.ts';
+import { takeBackup } from '../../src/fleet/backup/take.ts';
+import { isBefore, readChanges } from '../../src/fleet/changes.ts';
+import { judgeFleet, readFleet } from '../../src/fleet/checkup/fleet.ts';
+import { type Tenant, tenantOf } from '../../src/fleet/engine.ts';
+import { accountHold, holdAll, resumeAll } from '../../src/fleet/hold-all.ts';
+import { bringIps } from '../../src/fleet/inventory.ts';
+import { getIp, holdIp, releaseIp, startWarmup } from '../../src/fleet/ips.ts';
+import { createPool, deletePool, listPools } from '../../src/fleet/pools.ts';
+import { relayChanges } from '../../src/fleet/webhook-events.ts';
+import { createWebhook } from '../../src/fleet/webhooks.ts';
+import { type Fleet, startFleet } from '../support/fleet.ts';
+
+// A restore meets what was recorded here: before it, and between an attempt that was cut off and the next.
+
+let fleet: Fleet;
+let other: Fleet;
+let acme: Tenant;
+let ids: string[];
+let keyId: string;
+let key: string;
+let file: Backup;
+
+beforeAll(async () => {
+  [fleet, other] = await Promise.all([startFleet(), startFleet()]);
+  const { engine } = fleet;
+  acme = tenantOf(engine, await createAccount(engine, 'acme'), 'test');
+  ids = (await bringIps(acme, { addresses: ['198.51.100.7', '198.51.100.8'], status: 'provisioning' })).map(
+    ({ id }) => id,
+  );
+  await startWarmup(acme, ids[0]!, {});
+  await createPool(acme, { name: 'marketing', ips: ids });
+  const made = await createApiKey(engine, { account: 'acme' });
+  [key, keyId] = [made.key, made.apiKey.id];
+  file = await backup('acme');
+});
+beforeEach(() => other.reset());
+afterAll(() => Promise.all([fleet.stop(), other.stop()]));
+
+async function backup(account: string): Promise<Backup> {
+  const { head, lines } = await takeBackup(fleet.engine, account);
+  const seal = sealing();
+  return readBackup([seal.line(head), ...lines.map((line) => seal.line(line)), seal.end()].join(''));
+}
+const there = () => tenantOf(other.engine, acme.account, 'test');
+const changesOf = async (tenant: Tenant) =>
+  (await readChanges(tenant, { after: null, fromMs: null, limit: 1_000 })).changes;
+const stop = { sending: true, advance: false, because: 'a leaked password', untilMs: null };
+const wellKept = async () =>
+  expect(
+    judgeFleet(await readFleet(other.engine), String).filter(
+      ({ level, check }) => level !== 'ok' && check !== 'due work',
+    ),
+  ).toEqual([]);
+
+/** An attempt that ends where a script is called with a key of that name. */
+async function attemptThatEndsAt(name: string): Promise<void> {
+  const { engine } = other;
+  const dying: Fleet['engine'] = {
+    ...engine,
+    scripts: {
+      ...engine.scripts,
+      run: (script, args) =>
+        args.some((arg) => String(arg).includes(name))
+          ? Promise.reject(new Error('killed here'))
+          : engine.scripts.run(script, args),
+    },
+  };
+  await expect(restoreBackup(dying, file)).rejects.toThrow('killed here');
+}
+
+test('what was recorded here before stays in the stream, each change in its place', async () => {
+  const at = tenantOf(other.engine, other.tenant.account, 'test');
+  await createPool(at, { name: 'tried' });
+  const ip = await fleet.bring({ status: 'active' });
+  await deletePool(at, 'tried');
+  const [was, here] = [await changesOf(fleet.tenant), await changesOf(at)];
+  expect(await restoreBackup(other.engine, await backup('default'))).toMatchObject({ ips: 1 });
+  const all = await changesOf(at);
+  expect(all.slice(0, -1)).toEqual([...was, ...here].sort((a, b) => (isBefore(a.id, b.id) ? -1 : 1)));
+  expect(all.at(-1)).toMatchObject({ what: 'account', to: 'restored' });
+  expect(await getIp(at, ip.id)).toEqual(await getIp(fleet.tenant, ip.id));
+  await releaseIp(fleet.tenant, ip.id);
+});
+
+test.each([
+  ['nothing was recorded here', false],
+  ['something was', true],
+])('what is recorded while the stream is put together, where %s before, is not lost', async (_, before) => {
+  const at = tenantOf(other.engine, other.tenant.account, 'test');
+  if (before) await createPool(at, { name: 'before' }).then(() => deletePool(at, 'before'));
+  await createPool(fleet.tenant, { name: `pool-${before}` });
+  const { redis } = other;
+  let recorded = 0;
+  const busy: Fleet['engine'] = {
+    ...other.engine,
+    scripts: {
+      ...other.engine.scripts,
+      redis: new Proxy(redis, {
+        get(target, name) {
+          const value = Reflect.get(target, name) as unknown;
+          if (name !== 'del' || recorded > 0) return typeof value === 'function' ? value.bind(target) : value;
+          return async (...args: never[]) => {
+            recorded += 1;
+            await holdAll(at, stop);
+            return (value as (...all: never[]) => Promise<unknown>).apply(target, args);
+          };
+        },
+      }),
+    },
+  };
+  await restoreBackup(busy, await backup('default'));
+  expect(recorded).toBe(1);
+  const all = await changesOf(at);
+  expect(all.map(({ id }) => id)).toEqual([...new Set(all.map(({ id }) => id))]);
+  for (const change of await changesOf(fleet.tenant)) expect(all).toContainEqual(change);
+  expect(all.filter(({ what }) => what === 'hold')).toMatchObject([{ because: stop.because }]);
+  expect(all.filter(({ to }) => to === 'before')).toHaveLength(before ? 1 : 0);
+});
+
+test('a stop that is in force here holds what comes, and is not lifted by the file', async () => {
+  const ip = await fleet.bring({ status: 'active' });
+  await holdAll(fleet.tenant, stop);
+  await resumeAll(fleet.tenant);
+  await holdAll(other.tenant, { ...stop, because: 'until we have looked at it' });
+  await restoreBackup(other.engine, await backup('default'));
+  expect(await accountHold(other.tenant)).toMatchObject({ because: 'until we have looked at it' });
+  expect(await getIp(other.tenant, ip.id)).toMatchObject({
+    holds: [{ because: 'until we have looked at it' }],
+  });
+  expect((await other.limiter.take({ ip: ip.id, count: 1 })).allowed).toBe(false);
+  await resumeAll(other.tenant);
+  expect((await other.limiter.take({ ip: ip.id, count: 1 })).allowed).toBe(true);
+  await wellKept();
+  await releaseIp(fleet.tenant, ip.id);
+});
+
+test('webhooks that are here already are told nothing of the file', async () => {
+  const at = tenantOf(other.engine, other.tenant.account, 'test');
+  await createWebhook(at, { url: 'https://example.com/here' }, { allowPrivate: false });
+  const ip = await fleet.bring({ status: 'active' });
+  await restoreBackup(other.engine, await backup('default'));
+  await holdIp(at, ip.id, stop);
+  const told: string[] = [];
+  await relayChanges(at, async (events) => void told.push(...events.map(({ event }) => event.type)));
+  expect(told).toEqual(['ip.hold_changed']);
+  await releaseIp(fleet.tenant, ip.id);
+});
+
+test.each<[what: string, endsAt: () => string, isStopped: boolean]>([
+  ['its IPs', () => `ip:${ids[0]}`, false],
+  ['its IPs, and then stopped,', () => `ip:${ids[0]}`, true],
+  ['its pools', () => ':pool-names', false],
+  ['its keys', () => ':key-order', false],
+  ['its end', () => ':restoring', false],
+])(
+  'an attempt that was cut off before %s goes on, whatever was recorded meanwhile',
+  async (_, endsAt, isStopped) => {
+    await attemptThatEndsAt(endsAt());
+    if (isStopped) await holdAll(there(), stop);
+    await createPool(there(), { name: 'meanwhile' });
+    await deletePool(there(), 'meanwhile');
+    const meanwhile = (await changesOf(there())).slice(
+      file.lines.filter(({ kind }) => kind === 'change').length,
+    );
+    expect(meanwhile.map(({ what }) => what)).toContain('pool');
+    expect(await restoreBackup(other.engine, file)).toMatchObject({ ips: 2, pools: 1, keys: 1 });
+    const all = await changesOf(there());
+    for (const change of [...(await changesOf(acme)), ...meanwhile]) expect(all).toContainEqual(change);
+    expect(all.at(-1)).toMatchObject({ to: 'restored' });
+    expect((await listPools(there())).map(({ name, ipCount }) => [name, ipCount])).toEqual([
+      ['marketing', 2],
+    ]);
+    expect(await verifyApiKey(other.engine, key)).not.toBe(null);
+    expect((await getIp(there(), ids[0]!)).holds).toHaveLength(isStopped ? 1 : 0);
+    await wellKept();
+  },
+);
+
+test('what was changed between two attempts stays changed', async () => {
+  await attemptThatEndsAt(':pool-names');
+  await releaseIp(there(), ids[0]!);
+  await holdIp(there(), ids[1]!, stop);
+  await restoreBackup(other.engine, file);
+  expect((await getIp(there(), ids[0]!)).status).toBe('cooldown');
+  expect((await getIp(there(), ids[1]!)).holds).toMatchObject([{ because: stop.because }]);
+  expect((await listPools(there()))[0]).toMatchObject({ name: 'marketing', ipCount: 1 });
+  await wellKept();
+
+  await other.reset();
+  await attemptThatEndsAt(':restoring');
+  await deletePool(there(), 'marketing');
+  await revokeApiKey(other.engine, keyId);
+  await restoreBackup(other.engine, file);
+  expect(await listPools(there())).toEqual([]);
+  expect(await verifyApiKey(other.engine, key)).toBe(null);
+});
+
+test('a pool of the same name that was made between two attempts is named', async () => {
+  await attemptThatEndsAt(':pool-names');
+  await createPool(there(), { name: 'marketing' });
+  await expect(restoreBackup(other.engine, file)).rejects.toThrow(
+    /a pool "marketing" was made here meanwhile; rename or delete it, and call it again with the same file/,
+  );
+  await deletePool(there(), 'marketing');
+  expect(await restoreBackup(other.engine, file)).toMatchObject({ pools: 1 });
+});
