@@ -9,7 +9,7 @@ import { judgeFleet, readFleet } from '../../src/fleet/checkup/fleet.ts';
 import { type Tenant, tenantOf } from '../../src/fleet/engine.ts';
 import { accountHold, holdAll, resumeAll } from '../../src/fleet/hold-all.ts';
 import { bringIps } from '../../src/fleet/inventory.ts';
-import { getIp, holdIp, releaseIp, startWarmup } from '../../src/fleet/ips.ts';
+import { getIp, historyOf, holdIp, releaseIp, startWarmup } from '../../src/fleet/ips.ts';
 import { createPool, deletePool, listPools } from '../../src/fleet/pools.ts';
 import { relayChanges } from '../../src/fleet/webhook-events.ts';
 import { createWebhook } from '../../src/fleet/webhooks.ts';
@@ -208,4 +208,19 @@ test('a pool of the same name that was made between two attempts is named', asyn
   );
   await deletePool(there(), 'marketing');
   expect(await restoreBackup(other.engine, file)).toMatchObject({ pools: 1 });
+});
+
+test('the history of an IP that an earlier version wrote comes back with it', async () => {
+  const { redis } = fleet;
+  const [id, record] = [ids[0]!, await redis.get(acme.keys.ip(ids[0]!))];
+  const [{ rev, history: __, ...ip }, history] = [await getIp(acme, id), await historyOf(acme, id)];
+  await redis.set(acme.keys.ip(id), JSON.stringify({ rev, ...ip, version: 1 }));
+  await redis.rpush(acme.keys.history(id), ...history.map((change) => JSON.stringify(change)));
+  expect(history.length).toBeGreaterThan(1);
+  expect(await historyOf(acme, id)).toEqual(history);
+  await restoreBackup(other.engine, await backup('acme'));
+  expect(await historyOf(there(), id)).toEqual(history);
+  expect(await getIp(there(), id)).toMatchObject({ ...ip, version: 2 });
+  await redis.set(acme.keys.ip(id), record!);
+  await redis.del(acme.keys.history(id));
 });

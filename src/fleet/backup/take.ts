@@ -4,10 +4,12 @@
  */
 
 import { directoryKeys, inventoryKeys } from '../../redis/keys.ts';
+import { RECORD_VERSION } from '../../warmup/dedicated-ip.ts';
 import { conflict } from '../../warmup/errors.ts';
-import { readStoredIp } from '../../warmup/stored-ip.ts';
+import { readStoredIp, storedIp } from '../../warmup/stored-ip.ts';
 import { type Account, eachAccount, findAccount } from '../accounts.ts';
 import { ENVIRONMENT, readApiKey, scopesThatCount } from '../api-keys.ts';
+import { parseIp } from '../change.ts';
 import { type Engine, nowIn, type Tenant, tenantOf } from '../engine.ts';
 import { listWebhooks, Webhook } from '../webhooks.ts';
 import { checkBelonging } from './belonging.ts';
@@ -117,8 +119,8 @@ async function readIps(
     ids.map(async (id, index) => {
       into.delete(id);
       adrift.delete(id);
-      const record = records[index];
-      if (!record) return;
+      const record = await asWrittenNow(tenant, id, records[index] ?? null);
+      if (record === null) return;
       const { address, status } = readStoredIp(id, record);
       if (status === 'released') return;
       const [raw, sent] = await Promise.all([
@@ -136,6 +138,16 @@ async function readIps(
       });
     }),
   );
+}
+
+/** One of version 1 has its history in a list beside it, which does not come back with the record. */
+async function asWrittenNow(tenant: Tenant, id: string, record: string | null): Promise<string | null> {
+  if (record === null || readStoredIp(id, record).version === RECORD_VERSION) return record;
+  const ip = await parseIp(tenant, id, record);
+  // A tick brings it into the new form, and deletes the list: which of both was read first?
+  const again = await tenant.engine.scripts.redis.get(tenant.keys.ip(id));
+  if (again !== record) return asWrittenNow(tenant, id, again);
+  return storedIp({ ...ip, version: RECORD_VERSION });
 }
 
 async function readPools({ engine, keys }: Tenant): Promise<LineOf<'pool'>[]> {
