@@ -121,7 +121,7 @@ export function readBackup(text: string): Backup {
   const { version } = first as { version?: unknown };
   if (version !== FORMAT_VERSION) {
     throw bad(
-      `this backup has format ${String(version)}, and this version of Warmline reads ${FORMAT_VERSION}; restore it with the version that made it`,
+      `this backup has format ${JSON.stringify(version)}, and this version of Warmline reads ${FORMAT_VERSION}; restore it with the version that made it`,
     );
   }
   const end = End.safeParse(jsonOf(all.at(-1)));
