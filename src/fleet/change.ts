@@ -55,7 +55,7 @@ export async function parseIps(
 }
 
 /** @throws what `readStoredIp` throws */
-async function parseIp(tenant: Tenant, ipId: string, text: string): Promise<DedicatedIp> {
+export async function parseIp(tenant: Tenant, ipId: string, text: string): Promise<DedicatedIp> {
   const [ip] = await parseIps(tenant, [ipId], [text]);
   if (ip instanceof Error) throw ip;
   return ip!;
