@@ -6,11 +6,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Command, CommanderError } from 'commander';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { COMMANDS } from '../../src/cli/commands.ts';
-import { WarmlineError } from '../../src/warmup/errors.ts';
 import { ADMIN_KEY, type Api, startApi } from '../http/support.ts';
+import { inProcess, type Run } from './in-process.ts';
 
 // Every command against the real API. Most of them run in this process, since each start of node costs half a second; what
 // belongs to the process (exit codes, streams, the environment) is spawned.
@@ -35,8 +33,6 @@ afterAll(async () => {
   await api.stop();
 });
 
-type Run = { code: number; out: string; err: string };
-
 /** `warmline ...` as a process of its own. */
 function warmline(args: string[], env: Record<string, string> = {}): Promise<Run> {
   const clean = Object.fromEntries(
@@ -52,40 +48,12 @@ function warmline(args: string[], env: Record<string, string> = {}): Promise<Run
   });
 }
 
-/** The same in this process, with the sentence and the exit code that `main.ts` makes of an error. */
-async function run([name, ...args]: string[]): Promise<Run> {
-  let [out, err] = ['', ''];
-  const command = new Command(name).exitOverride().configureOutput({
-    writeOut: (text) => {
-      out += text;
-    },
-    writeErr: (text) => {
-      err += `warmline: ${text
-        .replace(/^error: /, '')
-        .trim()
-        .replace(/\s*\n\s*/g, ' ')}\n`;
-    },
-  });
-  (await COMMANDS.find((one) => one.name === name)!.load()).register(command);
-  const stdout = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-    out += text;
-    return true;
-  });
-  try {
-    await command.parseAsync(args, { from: 'user' });
-    return { code: 0, out, err };
-  } catch (error) {
-    if (error instanceof CommanderError) return { code: error.exitCode === 0 ? 0 : 2, out, err };
-    if (!(error instanceof WarmlineError)) throw error;
-    return { code: error.code === 'invalid' ? 2 : 1, out, err: `warmline: ${error.message}\n` };
-  } finally {
-    stdout.mockRestore();
-  }
-}
+const run = ([name = '', ...args]: string[]) => inProcess(name, ...args);
 
 async function said(...args: string[]): Promise<string> {
   const { code, out, err } = await run(args);
-  expect(err).toBe('');
+  // A key that is made is told on stdout alone, and on stderr what to do with it.
+  expect(err).not.toContain('warmline: ');
   expect(code, out).toBe(0);
   return out;
 }

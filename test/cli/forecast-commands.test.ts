@@ -7,6 +7,7 @@ import { COMMANDS } from '../../src/cli/commands.ts';
 import { holdIp } from '../../src/fleet/ips.ts';
 import * as pools from '../../src/fleet/pools.ts';
 import { ADMIN_KEY, type Api, startApi } from '../http/support.ts';
+import { inProcess } from './in-process.ts';
 
 // What people read who ask why their mail is held and when they will be done, on the real API.
 
@@ -37,19 +38,9 @@ afterAll(async () => {
   await api.stop();
 });
 
-async function run(...[name, ...args]: string[]): Promise<string> {
-  const command = new Command(name).exitOverride().configureOutput({ writeErr: () => {} });
-  (await COMMANDS.find((one) => one.name === name)!.load()).register(command);
-  let out = '';
-  const stdout = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-    out += text;
-    return true;
-  });
-  try {
-    await command.parseAsync(args, { from: 'user' });
-  } finally {
-    stdout.mockRestore();
-  }
+async function run(...[name = '', ...args]: string[]): Promise<string> {
+  const { code, out, err } = await inProcess(name, ...args);
+  expect(code, err).toBe(0);
   return out;
 }
 

@@ -1,35 +1,27 @@
-import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { startWebhooks } from '../../src/worker/webhooks.ts';
 import { ADMIN_KEY, type Api, startApi } from '../http/support.ts';
 import { isSigned, type Receiver, startReceiver } from '../support/webhook-receiver.ts';
+import { inProcess } from './in-process.ts';
 
-// The commands as processes of their own, against the real API, a real worker and a real receiver.
-
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+// Against the real API, a real worker and a real receiver.
 
 let api: Api;
 let receiver: Receiver;
 let worker: { stop(): Promise<void> };
-let env: NodeJS.ProcessEnv;
 let dataDir: string;
 beforeAll(async () => {
   [api, receiver] = await Promise.all([startApi({ api: { webhooksMayBePrivate: true } }), startReceiver()]);
   const url = await api.app.listen({ host: '127.0.0.1', port: 0 });
   dataDir = mkdtempSync(join(tmpdir(), 'warmline-cli-'));
-  const { WARMLINE_URL: _, ...rest } = process.env;
-  env = {
-    ...rest,
-    WARMLINE_URL: url,
-    WARMLINE_API_KEY: ADMIN_KEY,
-    WARMLINE_DATA_DIR: dataDir,
-    NO_COLOR: '1',
-  };
+  vi.stubEnv('WARMLINE_URL', url);
+  vi.stubEnv('WARMLINE_API_KEY', ADMIN_KEY);
+  vi.stubEnv('WARMLINE_DATA_DIR', dataDir);
+  vi.stubEnv('NO_COLOR', '1');
   worker = await startWebhooks({
     engine: api.engine,
     redisUrl: api.server.url,
@@ -40,18 +32,14 @@ beforeAll(async () => {
   });
 });
 afterAll(async () => {
+  vi.unstubAllEnvs();
   await worker.stop();
   await receiver.close();
   await api.stop();
   rmSync(dataDir, { recursive: true });
 });
 
-const webhooks = (...args: string[]): Promise<{ code: number; out: string; err: string }> =>
-  new Promise((resolve) => {
-    execFile(process.execPath, ['--import', 'tsx', MAIN, 'webhooks', ...args], { env }, (error, out, err) =>
-      resolve({ code: error ? Number(error.code) : 0, out, err }),
-    );
-  });
+const webhooks = (...args: string[]) => inProcess('webhooks', ...args);
 
 test('add, list, test, log, rotate, disable, enable, delete', async () => {
   const added = await webhooks(
