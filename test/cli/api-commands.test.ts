@@ -162,7 +162,7 @@ test('a key is made, works, is listed without itself and revoked', async () => {
   expect(listed).toContain(`wl_…${key!.slice(-4)}`);
   expect(listed).toContain('2026-04-10 10:00 UTC');
   expect(listed).not.toContain(key);
-  const id = /key_\w+/.exec(told)![0];
+  const id = /key_\w+/.exec(made.err)![0];
   expect(await said('keys', 'revoke', id)).toBe(`key ${id} is revoked\n`);
   api.passRealTime(1_000);
   expect((await api.askAs(key!)('GET', '/v1/dedicated-ips')).status).toBe(401);
