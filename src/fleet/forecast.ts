@@ -59,16 +59,19 @@ export async function forecastCampaign(tenant: Tenant, request: ForecastRequest)
   const startMs = Math.max(nowMs, request.startMs ?? nowMs);
   const around = { messages, nowMs, startMs, zone, gate, planOfItself: v3Plan(engine) };
 
-  const plan = named ?? commonPlan(ips) ?? buildPlan(DEFAULT_PLAN, engine.book);
+  const usual = commonPlan(ips) ?? buildPlan(DEFAULT_PLAN, engine.book);
   const replanned = named && ips.map((one) => withPlan(one, named));
-  const added = Array.from({ length: addIps }, (_, index) => newIp(index + 1, plan, zone, nowMs));
+  const added = (plan: Plan) =>
+    Array.from({ length: addIps }, (_, index) => newIp(index + 1, plan, zone, nowMs));
   const inPool = pool ? MOST_IPS_PER_POOL : MOST_IPS;
   if (ips.length + addIps > inPool) throw tooMany(ips.length + addIps, inPool, pool);
 
   const wanted: { addIps: number; plan: string | null; ips: readonly ForecastIp[] }[] = [];
-  if (addIps > 0) wanted.push({ addIps, plan: null, ips: [...ips, ...added] });
-  if (replanned) wanted.push({ addIps: 0, plan: plan.name, ips: replanned });
-  if (replanned && addIps > 0) wanted.push({ addIps, plan: plan.name, ips: [...replanned, ...added] });
+  if (addIps > 0) wanted.push({ addIps, plan: null, ips: [...ips, ...added(usual)] });
+  if (named && replanned) {
+    wanted.push({ addIps: 0, plan: named.name, ips: replanned });
+    if (addIps > 0) wanted.push({ addIps, plan: named.name, ips: [...replanned, ...added(named)] });
+  }
   const base = await walk({ ...around, ips }, LONGEST_WALK_MS);
   const forEachMs = LONGEST_COMPARISONS_MS / wanted.length;
   const variants: Variant[] = [];

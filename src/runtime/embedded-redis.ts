@@ -170,7 +170,7 @@ async function adoptOrphan(dir: string, options: EmbeddedRedisOptions): Promise<
 
   const found = readRedisJson(dir);
   if (found?.pid === left.redis.pid && (await answers(found, dir, left.redis))) {
-    options.log.info({ pid: found.pid }, 'redis adopted');
+    options.log.info({ redisPid: found.pid }, 'redis adopted');
     return adopt(found, left.redis, dir, options);
   }
   await stopUnusable(left.redis, dir, options);
@@ -237,7 +237,7 @@ async function stopUnusable(
   dir: string,
   { log }: EmbeddedRedisOptions,
 ): Promise<void> {
-  log.warn({ pid: identity.pid }, 'redis of a killed process stopped, because it could not be adopted');
+  log.warn({ redisPid: identity.pid }, 'redis of a killed process stopped, because it could not be adopted');
   kill(identity, 'SIGTERM');
   if (await until(() => !isAlive(identity), END_DEADLINE_MS / 2)) return;
   kill(identity, 'SIGKILL');
@@ -316,7 +316,7 @@ async function tryLaunch(
   child.unref();
   const found: RedisJson = { url, pid: identity.pid, port, startedAt: new Date().toISOString() };
   const keeper = new Keeper(identity, dir, child.stdio[3] as Socket);
-  options.log.info({ pid: found.pid, port, dir }, 'redis started');
+  options.log.info({ redisPid: found.pid, port, dir }, 'redis started');
   return serve({ found, identity, adopted: false, keeper, ended }, dir, options);
 }
 
@@ -425,7 +425,7 @@ function serve(
     if (expected) return;
     rmSync(join(dir, 'redis.json'), { force: true });
     const because = `redis-server ${server.found.pid} ended by itself (${how}): its log is ${logFileOf(dir)}.`;
-    log.error({ pid: server.found.pid, lines: linesSince(dir, 0).slice(-8) }, because);
+    log.error({ redisPid: server.found.pid, lines: linesSince(dir, 0).slice(-8) }, because);
     onExit?.(because);
   });
   return {
@@ -515,7 +515,7 @@ async function stop(server: Server, dir: string, log: EmbeddedRedisOptions['log'
   server.keeper.dismiss();
   rmSync(pidFileOf(dir), { force: true });
   rmSync(join(dir, 'redis.conf'), { force: true });
-  log.info({ pid: identity.pid }, 'redis stopped');
+  log.info({ redisPid: identity.pid }, 'redis stopped');
 }
 
 function kill(identity: ProcessIdentity, signal: NodeJS.Signals): void {

@@ -78,7 +78,7 @@ test('when will we be done? The days with a bar each, and what would change it',
   expect(out).toContain(
     'The last of 20,000 messages leaves Mon 19 Jan 10:08 (in 8 d 22 h), over 1 IP; the hourly cap holds it up most. 2 IPs send nothing: provisioning, held until somebody resumes it.',
   );
-  expect(out).toContain('With 2 more IPs: 2 d 22 h earlier, Fri 16 Jan 11:36.');
+  expect(out).toContain('With 2 more IPs: 2 d 8 h earlier, Sat 17 Jan 02:00.');
   expect(out).toContain('With plan fourteen-day: 23 h 7 min earlier, Sun 18 Jan 11:00.');
   expect(out).toMatch(/day \(Europe\/Berlin\) +sends +in all +IPs +binds\n2026-01-10 +30 +30 +1 {2}day +#\n/);
   expect(out).toMatch(/2026-01-18 +6,156 +16,903 +1 {2}hour +#{24}\n/);
@@ -112,4 +112,15 @@ test('help has examples, and misuse is told', async () => {
   await expect(run('forecast', '--messages', '5', '--zone', 'Berlin')).rejects.toThrow('IANA');
   await expect(run('explain', '--pool', 'nobody')).rejects.toThrow('there is no pool "nobody"');
   await expect(run('explain', '--ip', '192.0.2.1')).rejects.toThrow('there is no IP 192.0.2.1');
+});
+
+test('more IPs by the plan that the others have, also when another plan is compared beside it', async () => {
+  const asked = ['--messages', '50000', '--pool', 'marketing', '--add-ips', '2'];
+  const line = (out: string) => /^With 2 more IPs: .*$/m.exec(out)?.[0];
+  const alone = line(await run('forecast', ...asked));
+  expect(alone).toBeDefined();
+  const out = await run('forecast', ...asked, '--plan', 'fourteen-day');
+  expect(line(out)).toBe(alone);
+  expect(out).toMatch(/^With plan fourteen-day: /m);
+  expect(out).toMatch(/^With 2 more IPs and plan fourteen-day: /m);
 });
