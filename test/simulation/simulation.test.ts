@@ -9,15 +9,15 @@ import { MUTANTS } from './mutants.ts';
 const run = promisify(execFile);
 const root = new URL('../..', import.meta.url);
 
-test('no promise is broken in the lives of 14 seeds, 40 days each', async () => {
+test('no promise is broken in the lives of 18 seeds, 40 days each', async () => {
   const { stdout } = await run(
     process.execPath,
-    ['--import', 'tsx', 'test/simulation/main.ts', '--seeds', '14'],
+    ['--import', 'tsx', 'test/simulation/main.ts', '--seeds', '18'],
     {
       cwd: root,
     },
   ).catch((error: { stdout: string; stderr: string }) => ({ stdout: error.stdout + error.stderr }));
-  expect(stdout).toMatch(/^simulate: 14 seeds, .*; no broken promise$/m);
+  expect(stdout).toMatch(/^simulate: 18 seeds, .*; no broken promise$/m);
   // They lived.
   const told = (name: string) => Number(new RegExp(`(\\d+) ${name}`).exec(stdout)?.[1]);
   expect(told('granted')).toBeGreaterThan(5_000);
