@@ -13,7 +13,7 @@ import { deploy, KEY, killAll } from './processes.ts';
 // Real processes under load, told to stop at random moments: whatever was begun is answered, whatever was answered is in Redis,
 // and nothing is in Redis that nobody was told of. WARMLINE_STOPS=50 tries that many moments.
 
-const STOPS = Number(process.env.WARMLINE_STOPS ?? 2);
+const STOPS = Number(process.env.WARMLINE_STOPS ?? 1);
 /** IPs whose warm-up is over at the same instant: half a second of work. */
 const SWEPT = 500;
 const CLOCK = '2026-03-02T09:00:00Z';

@@ -449,7 +449,7 @@ describe('the choice of a pool', () => {
         fc.array(step, { minLength: 1, maxLength: 50, size: 'max' }),
         walk,
       ),
-      150,
+      100,
     );
     // A walk that grants nothing, or never waits, would prove nothing.
     for (const count of Object.values(seen)) expect(count).toBeGreaterThan(2);
