@@ -60,7 +60,6 @@ export async function forecastCampaign(tenant: Tenant, request: ForecastRequest)
   const around = { messages, nowMs, startMs, zone, gate, planOfItself: v3Plan(engine) };
 
   const usual = commonPlan(ips) ?? buildPlan(DEFAULT_PLAN, engine.book);
-  const replanned = named && ips.map((one) => withPlan(one, named));
   const added = (plan: Plan) =>
     Array.from({ length: addIps }, (_, index) => newIp(index + 1, plan, zone, nowMs));
   const inPool = pool ? MOST_IPS_PER_POOL : MOST_IPS;
@@ -68,7 +67,8 @@ export async function forecastCampaign(tenant: Tenant, request: ForecastRequest)
 
   const wanted: { addIps: number; plan: string | null; ips: readonly ForecastIp[] }[] = [];
   if (addIps > 0) wanted.push({ addIps, plan: null, ips: [...ips, ...added(usual)] });
-  if (named && replanned) {
+  if (named) {
+    const replanned = ips.map((one) => withPlan(one, named));
     wanted.push({ addIps: 0, plan: named.name, ips: replanned });
     if (addIps > 0) wanted.push({ addIps, plan: named.name, ips: [...replanned, ...added(named)] });
   }

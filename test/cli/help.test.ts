@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { COMMANDS } from '../../src/cli/commands.ts';
+import type { Run } from './in-process.ts';
 import { MAIN } from './terminal.ts';
 
 // What somebody reads who asks for help or does it wrong: an example everywhere, and what to do next.
 
-type Run = { code: number; out: string; err: string };
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'warmline-help-'));

@@ -10,8 +10,8 @@ import { Plan } from '../../warmup/plan.ts';
 import { eachAccount } from '../accounts.ts';
 import { parseIps } from '../change.ts';
 import { type Engine, nowIn, type Tenant, tenantOf } from '../engine.ts';
-import { type InventoryEntry, readEntry } from '../inventory.ts';
 import { type Finding, failure, named, ok, warning } from './finding.ts';
+import { entryOf } from './inventory.ts';
 import { type IpFacts, judgeIp, type Problems } from './ip.ts';
 
 /** About 15 commands each: a page costs Redis 5 ms. */
@@ -198,19 +198,11 @@ async function factsOf({ engine, keys }: Tenant, ip: DedicatedIp): Promise<IpFac
   ]);
   return {
     ...{ hot, quota, holder },
-    inventory: entry === null ? null : entryOf(entry),
+    inventory: entry === null ? null : (entryOf(entry) ?? 'damaged'),
     dueMs: due === null ? null : Number(due),
     inLists: { byAddress, warming, provisioning, turn },
     pools: ip.pools.filter((_, index) => pools[index]),
   };
-}
-
-function entryOf(raw: string): InventoryEntry | 'damaged' {
-  try {
-    return readEntry(raw);
-  } catch {
-    return 'damaged';
-  }
 }
 
 /** What stands in a list and is no IP of the account: the lengths tell. */

@@ -103,7 +103,7 @@ async function wrongAmong(engine: Engine, entries: readonly InventoryEntry[]): P
 }
 
 /** `null`: it cannot be read. */
-function entryOf(raw: string): InventoryEntry | null {
+export function entryOf(raw: string): InventoryEntry | null {
   try {
     return readEntry(raw);
   } catch {

@@ -9,9 +9,9 @@
 --   node (of a cluster), durable.
 -- Returns the instant of the fence when this call has set one, else 0. It writes only when something has changed.
 --
--- A Redis that started again may have forgotten, unless it was durable and still has its file. A replica that was promoted has not seen what its
--- master acknowledged last, whatever the settings. Nothing was lost by a master that has got the slot from another one which
--- is well, nor by one that gave up its history because it has no replicas.
+-- A Redis that started again may have forgotten, unless it was durable and still has its file. A replica that was promoted has
+-- not seen what its master acknowledged last, whatever the settings. Nothing was lost by a master that has got the slot from
+-- another one which is well, nor by one that gave up its history because it has no replicas.
 --- @include "now"
 local prefix = ARGV[1]
 local server = redis.pcall('INFO', 'server')
@@ -45,9 +45,10 @@ end
 local function may_have_forgotten()
   if not before[1] then return false end -- the first time
   if has_moved() then return false end
+  if promoted or not restarted then return promoted end
   -- Settings that were made while it ran and written nowhere are gone with a restart, and with them what was in the file.
   local has_file = string.find(redis.call('INFO', 'persistence'), 'aof_enabled:1', 1, true) ~= nil
-  return promoted or (restarted and not (before[4] == '1' and durable == '1' and has_file))
+  return not (before[4] == '1' and durable == '1' and has_file)
 end
 
 -- No record counts so many takes between two fences, and 90 000 fences fit below 2^53.
