@@ -76,6 +76,9 @@ describe('what the status forbids is a conflict, and says why', () => {
   ])('%s: %s', (status, _, decide, sentence) => {
     expect(() => decide(IN[status])).toThrow(`203.0.113.7 ${sentence}`);
     expect(() => decide(IN[status])).toThrow(expect.objectContaining({ code: 'conflict' }));
+    // Programs read the status beside the sentence, but where the sentence is about the warm-up.
+    const details = decide === endIt ? {} : { status };
+    expect(() => decide(IN[status])).toThrow(expect.objectContaining({ details }));
   });
 
   test('a cooldown that is over cannot be restored, even before the worker came', () => {
@@ -219,6 +222,53 @@ describe('a start', () => {
   });
 });
 
+describe('a warm-up that begins by itself', () => {
+  const byItself: DedicatedIp = { ...IN.provisioning, autoWarmup: true };
+
+  test('is started by the engine with the plan that was set, and says so', () => {
+    const { ip, changes } = advance(byItself, T0 + 5, plan);
+    expect(ip.warmup).toMatchObject({ plan: 'three', zone: 'UTC', dayStartsAt: 'start', burst: null });
+    expect([ip.status, ip.warmup!.startedAtMs, ip.warmup!.adjustments]).toEqual(['warming', T0 + 5, []]);
+    expect(changes).toEqual([
+      {
+        what: 'status',
+        from: 'provisioning',
+        to: 'warming',
+        because: 'it is provisioned, and set to warm up by itself with plan three',
+        by: 'engine',
+      },
+    ]);
+    expect(nextDueAt(byItself, T0)).toBe(T0);
+  });
+
+  test.each<[string, DedicatedIp]>([
+    ['one that was not set to', IN.provisioning],
+    ['one that is active', { ...IN.active, autoWarmup: true }],
+    ['one whose progress is on hold', hold(byItself, HOLD, T0).ip],
+  ])('does not begin on %s', (_, ip) => {
+    expect(advance(ip, T0 + 5, plan)).toEqual({ ip, changes: [] });
+    expect(nextDueAt(ip, T0)).not.toBe(T0);
+  });
+
+  test('begins under a hold on mail alone, and when its hold is over', () => {
+    expect(advance(hold(byItself, { ...HOLD, advance: false }, T0).ip, T0 + 5, plan).ip.status).toBe(
+      'warming',
+    );
+    const held = hold(byItself, { ...HOLD, untilMs: T0 + 10 }, T0).ip;
+    expect(nextDueAt(held, T0)).toBe(T0 + 10);
+    const { ip, changes } = advance(held, T0 + 10, plan);
+    expect(ip.status).toBe('warming');
+    expect(changes.map(({ because }) => because)).toEqual([
+      'the hold reached its end',
+      'it is provisioned, and set to warm up by itself with plan three',
+    ]);
+  });
+
+  test('does not begin without a plan', () => {
+    expect(advance(byItself, T0 + 5)).toEqual({ ip: byItself, changes: [] });
+  });
+});
+
 test('a warm-up ends at the millisecond at which its last day does', () => {
   expect(advance(IN.warming, T0 + 3 * DAY_MS - 1).ip.status).toBe('warming');
   const { ip } = advance(IN.warming, T0 + 3 * DAY_MS);
@@ -346,6 +396,20 @@ describe('the worker has to look again', () => {
     ['at a provisioning IP never', IN.provisioning, null],
     ['at a warming one when its day turns', IN.warming, T0 + DAY_MS],
     ['or when a hold ends before', hold(IN.warming, { ...HOLD, untilMs: T0 + 10 }, T0).ip, T0 + 10],
+    [
+      'at an active one when the first of its holds ends',
+      hold(
+        hold(IN.active, { ...HOLD, untilMs: T0 + 10 }, T0).ip,
+        { ...HOLD, scope: 'v3', untilMs: T0 + 20 },
+        T0,
+      ).ip,
+      T0 + 10,
+    ],
+    [
+      'or sooner than a hold that ends later',
+      hold(IN.active, { ...HOLD, untilMs: T0 + 9 * DAY_MS }, T0).ip,
+      T0 + 5 * DAY_MS,
+    ],
     ['at an active one within a week, before its edges run out', IN.active, T0 + 5 * DAY_MS],
     ['at one in cooldown when that is over', IN.cooldown, T0 + COOLDOWN],
     ['at a released one never', IN.released, null],
@@ -354,6 +418,16 @@ describe('the worker has to look again', () => {
       hold(fresh(), { ...HOLD, untilMs: T0 + 10 }, T0).ip,
       T0 + 10,
     ],
+    [
+      'when the first of several does',
+      hold(
+        hold(fresh(), { ...HOLD, untilMs: T0 + 20 }, T0).ip,
+        { ...HOLD, scope: 'v3', untilMs: T0 + 10 },
+        T0,
+      ).ip,
+      T0 + 10,
+    ],
+    ['never at one that is held until somebody resumes it', hold(fresh(), HOLD, T0).ip, null],
   ])('%s', (_, ip, expected) => {
     expect(nextDueAt(ip, T0)).toBe(expected);
   });

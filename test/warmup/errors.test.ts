@@ -31,3 +31,9 @@ test('an error says what is wrong as data: code, parameter, details', () => {
 test('what was given cannot begin a line of its own in a log', () => {
   expect(new WarmlineError('invalid', 'zone "a\r\n\tb" is none\u0000').message).toBe('zone "a b" is none ');
 });
+
+test('a sentence has at most 2 000 characters', () => {
+  const messageOf = (length: number) => new WarmlineError('invalid', 'x'.repeat(length)).message;
+  expect(messageOf(2_000)).toBe('x'.repeat(2_000));
+  expect(messageOf(2_001)).toBe(`${'x'.repeat(1_999)}…`);
+});
