@@ -1,9 +1,10 @@
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { block as blockOf, root } from './docs/page.ts';
-import { MAIN, redisCliFolder, run, type Served, serve } from './docs/served.ts';
+import { redisCliFolder, run, type Served, serve } from './docs/served.ts';
 import { PYTHON } from './support/python.ts';
 import { type Sink, startSink } from './support/smtp-sink.ts';
+import { WARMLINE } from './support/warmline.ts';
 
 // The README is the product's face, so what it says is run here, as it stands there: the console block, the commands, the
 // curl lines and the programs, against a real server. What stands in docs/ is run by test/docs/, and
@@ -30,7 +31,7 @@ afterAll(async () => {
 
 test('the dry run prints what the README opens with', async () => {
   const [, command, table] = /^\$ npx warmline (.*)\n([\s\S]*)/.exec(block('dry-run'))!;
-  const { stdout } = await run(process.execPath, ['--import', 'tsx', MAIN, ...command!.split(' ')], {
+  const { stdout } = await run(process.execPath, [WARMLINE, ...command!.split(' ')], {
     cwd: root,
   });
   expect(stdout.trimEnd()).toBe(table!.trimEnd());

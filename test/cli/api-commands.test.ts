@@ -5,15 +5,13 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { ADMIN_KEY, type Api, startApi } from '../http/support.ts';
+import { WARMLINE } from '../support/warmline.ts';
 import { inProcess, type Run } from './in-process.ts';
 
 // Every command against the real API. Most of them run in this process, since each start of node costs half a second; what
 // belongs to the process (exit codes, streams, the environment) is spawned.
-
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 let api: Api;
 let url: string;
@@ -41,7 +39,7 @@ function warmline(args: string[], env: Record<string, string> = {}): Promise<Run
   return new Promise((resolve) => {
     execFile(
       process.execPath,
-      ['--import', 'tsx', MAIN, ...args],
+      [WARMLINE, ...args],
       { env: { ...clean, WARMLINE_DATA_DIR: dataDir, ...env } },
       (error, out, err) => resolve({ code: error ? Number(error.code) : 0, out, err }),
     );

@@ -20,7 +20,7 @@ import { DAY_MS } from '../../src/warmup/units.ts';
 import { type RunningWorker, startWorker } from '../../src/worker/worker.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { eventually } from '../support/processes.ts';
-import { MAIN } from './terminal.ts';
+import { WARMLINE } from '../support/warmline.ts';
 
 // A deployment that is well, and then one fault after the other planted in a real Redis: each is found, and only it.
 
@@ -64,7 +64,7 @@ const check = (args: string[] = [], env: NodeJS.ProcessEnv = { REDIS_URL: fleet.
     const { REDIS_URL: _, ...inherited } = process.env;
     execFile(
       process.execPath,
-      ['--import', 'tsx', MAIN, 'check', ...args],
+      [WARMLINE, 'check', ...args],
       { env: { ...inherited, WARMLINE_DATA_DIR: folder, ...env } },
       (error, out, err) => resolve({ code: error ? Number(error.code) : 0, out, err }),
     );

@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { MAIN } from './terminal.ts';
+import { WARMLINE } from '../support/warmline.ts';
 
 // The printed scripts, in the shells that this machine has.
 
 const run = promisify(execFile);
-const warmline = (...args: string[]) => run(process.execPath, ['--import', 'tsx', MAIN, ...args]);
+const warmline = (...args: string[]) => run(process.execPath, [WARMLINE, ...args]);
 const has = (shell: string) => spawnSync(shell, ['--version']).status === 0;
 
 let folder: string;

@@ -15,6 +15,7 @@ import { limitsOf } from '../../schedules/schedule.ts';
 import sendgridHourly from '../../schedules/sendgrid-hourly.ts';
 import { type DryRunOptions, dryRun } from '../../src/cli/dry-run.ts';
 import { HOUR_MS } from '../../src/warmup/units.ts';
+import { WARMLINE } from '../support/warmline.ts';
 
 const WORLD = { nowMs: Date.UTC(2026, 11, 1, 9, 0, 42, 7), folder: null, colours: false };
 const run = (options: DryRunOptions = {}, world: Partial<typeof WORLD> = {}) =>
@@ -35,7 +36,7 @@ const json = async (options: DryRunOptions): Promise<Json> =>
 /** `warmline ...` as a process of its own. */
 async function warmline(args: string[], env: Record<string, string> = {}) {
   const { WARMLINE_SCHEDULES: _, ...inherited } = process.env;
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args], {
+  const child = spawn(process.execPath, [WARMLINE, ...args], {
     cwd: new URL('../..', import.meta.url),
     env: { ...inherited, ...env },
   });
@@ -247,11 +248,9 @@ describe('as a process', () => {
   });
 
   test('a reader that has seen enough ends it quietly', async () => {
-    const child = spawn(
-      process.execPath,
-      ['--import', 'tsx', 'src/cli/main.ts', 'dry-run', '--plan', 'sendgrid-hourly', '--json'],
-      { cwd: new URL('../..', import.meta.url) },
-    );
+    const child = spawn(process.execPath, [WARMLINE, 'dry-run', '--plan', 'sendgrid-hourly', '--json'], {
+      cwd: new URL('../..', import.meta.url),
+    });
     child.stdout.destroy();
     const [stderr, [code]] = await Promise.all([text(child.stderr), once(child, 'close')]);
     expect([stderr, code]).toEqual(['', 0]);

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { COMMANDS } from '../../src/cli/commands.ts';
+import { WARMLINE } from '../support/warmline.ts';
 import type { Run } from './in-process.ts';
-import { MAIN } from './terminal.ts';
 
 // What somebody reads who asks for help or does it wrong: an example everywhere, and what to do next.
 
@@ -20,7 +20,7 @@ const warmline = (...args: string[]): Promise<Run> =>
   new Promise((resolve) => {
     const { WARMLINE_URL: _, WARMLINE_API_KEY: __, ...inherited } = process.env;
     const env = { ...inherited, WARMLINE_DATA_DIR: folder };
-    execFile(process.execPath, ['--import', 'tsx', MAIN, ...args], { env }, (error, out, err) =>
+    execFile(process.execPath, [WARMLINE, ...args], { env }, (error, out, err) =>
       resolve({ code: error ? Number(error.code) : 0, out, err }),
     );
   });

@@ -4,14 +4,13 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { eventually } from '../support/processes.ts';
 import { startRedisServer } from '../support/redis-server.ts';
+import { WARMLINE } from '../support/warmline.ts';
 
 // The product as it is started: real processes, ended in every way a machine ends them.
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const KEY = 'a-key-of-more-than-20-characters';
 let dataDir: string;
 const running: { kill(signal: NodeJS.Signals): boolean }[] = [];
@@ -37,7 +36,7 @@ type Running = {
 };
 
 function launch(command: string, env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, ['--import', 'tsx', MAIN, command], {
+  const child = spawn(process.execPath, [WARMLINE, command], {
     env: {
       ...process.env,
       ...{ PORT: '0', LOG_LEVEL: 'info', WARMLINE_DATA_DIR: dataDir, WARMLINE_API_KEY: KEY },

@@ -1,11 +1,8 @@
 /** `warmline ...` on a pseudo-terminal of a size that the test chooses. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
-
-export const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const TSX = import.meta.resolve('tsx');
+import { WARMLINE } from '../support/warmline.ts';
 
 /** `script` of util-linux; that of BSD takes other arguments. */
 export const hasTerminal = /util-linux/.test(
@@ -19,7 +16,7 @@ export function onTerminal(
   env: NodeJS.ProcessEnv,
   { columns = 120, rows = 20 } = {},
 ) {
-  const quoted = [process.execPath, '--import', TSX, MAIN, ...args].map((one) => `'${one}'`).join(' ');
+  const quoted = [process.execPath, WARMLINE, ...args].map((one) => `'${one}'`).join(' ');
   // The settings of the terminal are told before and after, so that a test can compare them.
   const line = `stty cols ${columns} rows ${rows}; echo "before $(stty -g)"; ${quoted}; code=$?; echo "after $(stty -g)"; exit $code`;
   const child = spawn('script', ['-qec', line, '/dev/null'], {

@@ -1,5 +1,6 @@
 /** What the tests on a cluster have in common: accounts that are known to live apart, processes, and senders under way. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { createAccount, ensureDefaultAccount } from '../../src/fleet/accounts.ts';
 import { openDatabase } from '../../src/fleet/database.ts';
@@ -13,6 +14,7 @@ import { DAY_MS } from '../../src/warmup/units.ts';
 import { bookOf } from '../support/fleet.ts';
 import { type Program, startProgram } from '../support/processes.ts';
 import type { ClusterNode, RedisCluster } from '../support/redis-cluster.ts';
+import { WARMLINE } from '../support/warmline.ts';
 
 export const KEY = 'a-key-of-more-than-20-characters';
 
@@ -35,15 +37,13 @@ export async function accountOn(cluster: RedisCluster, engine: Engine, node: Clu
   throw new Error(`60 accounts, and none of them on ${node.server.port}.`);
 }
 
-const MAIN = new URL('../../src/cli/main.ts', import.meta.url);
-
 /** `warmline api` or `warmline worker`, as it is deployed, once it says that it runs. */
 export async function startWarmline(
   command: 'api' | 'worker',
   redisUrl: string,
   dataDir: string,
 ): Promise<Program & { url: string }> {
-  const program = startProgram(MAIN, [command], {
+  const program = startProgram(pathToFileURL(WARMLINE), [command], {
     ...process.env,
     ...{
       REDIS_URL: redisUrl,

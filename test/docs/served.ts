@@ -7,9 +7,9 @@ import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { findRedisServer } from '../../src/runtime/redis-binary.ts';
 import { eventually } from '../support/processes.ts';
+import { WARMLINE } from '../support/warmline.ts';
 import { root } from './page.ts';
 
-export const MAIN = join(root, 'src/cli/main.ts');
 export const run = promisify(execFile);
 
 export interface Served {
@@ -21,7 +21,7 @@ export interface Served {
   readonly home: string;
   /** Runs a block as a person would paste it, and stops at the first line that fails. */
   shell(script: string): Promise<string>;
-  /** Runs a program of a page with the package's own sources in the place of the installed ones. */
+  /** Runs a program of a page; `warmline/sender` and the others are what package.json exports. */
   program(source: string): Promise<string>;
   stop(): Promise<void>;
 }
@@ -29,7 +29,7 @@ export interface Served {
 export async function serve(more: NodeJS.ProcessEnv = {}): Promise<Served> {
   const home = mkdtempSync(join(tmpdir(), 'warmline-docs-'));
   const dataDir = join(home, '.warmline');
-  const server = spawn(process.execPath, ['--import', 'tsx', MAIN, 'serve'], {
+  const server = spawn(process.execPath, [WARMLINE, 'serve'], {
     cwd: root,
     env: {
       ...process.env,
@@ -59,8 +59,8 @@ export async function serve(more: NodeJS.ProcessEnv = {}): Promise<Served> {
     WARMLINE_API_KEY: key,
     REDIS_URL: redisUrl,
     NO_COLOR: '1',
-    // The command as it is in the sources, in the place of an installed one.
-    WARMLINE_RUN: `"${process.execPath}" --import "${join(root, 'node_modules/tsx/dist/loader.mjs')}" "${MAIN}"`,
+    // The command as it was built from these sources, in the place of an installed one.
+    WARMLINE_RUN: `"${process.execPath}" "${WARMLINE}"`,
   };
   return {
     env,
@@ -75,19 +75,10 @@ export async function serve(more: NodeJS.ProcessEnv = {}): Promise<Served> {
     },
     async program(source) {
       const file = join(root, 'test', `.docs-${process.pid}-${Math.random().toString(36).slice(2)}.tmp.mjs`);
-      const own = {
-        'warmline/sender': 'src/sender/index.ts',
-        'warmline/nodemailer': 'src/sender/nodemailer.ts',
-        'warmline/client': 'src/client/index.ts',
-      };
-      const text = Object.entries(own).reduce(
-        (code, [name, path]) => code.replaceAll(`'${name}'`, `'${join(root, path)}'`),
-        source,
-      );
-      // Inside the project, so that its packages are found.
-      writeFileSync(file, text);
+      // Inside the project, so that its packages and the project itself are found.
+      writeFileSync(file, source);
       try {
-        return (await run(process.execPath, ['--import', 'tsx', file], { cwd: root, env })).stdout;
+        return (await run(process.execPath, [file], { cwd: root, env })).stdout;
       } finally {
         rmSync(file);
       }

@@ -2,18 +2,19 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { connect } from '../../src/redis/connect.ts';
 import { resolveAccount } from '../../src/redis/directory.ts';
 import { createLimiter } from '../../src/redis/limiter.ts';
 import { createScripts } from '../../src/redis/scripts.ts';
 import { type Program, startProgram } from '../support/processes.ts';
 import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
+import { WARMLINE } from '../support/warmline.ts';
 import type { LimitedIp, Sums } from './books.ts';
 import { followLedger, openLedger } from './ledger.ts';
 import { type Api, openOperator } from './operator.ts';
 import { type Relay, startRelay } from './relay.ts';
 
-const MAIN = new URL('../../src/cli/main.ts', import.meta.url);
 const SENDER = new URL('./fixtures/sender.ts', import.meta.url);
 const KEY = 'a-key-of-more-than-20-characters';
 /** The API gives up on Redis after five seconds; whoever asks it waits a little longer. */
@@ -59,7 +60,7 @@ export async function startStage({ config, relayed, through, senders, workers = 
   }
 
   async function startWarmline(command: 'serve' | 'worker'): Promise<WorkerProcess & { apiUrl: string }> {
-    const program = startProgram(MAIN, [command], {
+    const program = startProgram(pathToFileURL(WARMLINE), [command], {
       ...process.env,
       ...{ REDIS_URL: url, PORT: '0', METRICS_PORT: '0', LOG_LEVEL: 'info' },
       ...{ WARMLINE_DATA_DIR: newFile(command), WARMLINE_API_KEY: KEY, WARMLINE_RATE_LIMIT: '0' },

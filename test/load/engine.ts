@@ -1,14 +1,14 @@
 /** `warmline serve` as it is deployed, in a process of its own, and what it says about itself at `/metrics`. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { WARMLINE } from '../support/warmline.ts';
 
 export const ADMIN_KEY = 'a-key-for-half-an-hour-of-load';
 
@@ -31,19 +31,16 @@ export type RunningEngine = {
   kill(): void;
 };
 
-const BUILT = fileURLToPath(new URL('../../dist/src/cli/main.js', import.meta.url));
-const SOURCE = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const COLLECT = new URL('./children/collect.mjs', import.meta.url).href;
 const STARTS_WITHIN_MS = 60_000;
 /** A signal is heard in the next turn of its event loop. */
 const HEARS_WITHIN_MS = 100;
 
-/** @param built what `npm run build` made, as users run it; else the sources, for a test */
-export async function startEngine(redisUrl: string, { built }: { built: boolean }): Promise<RunningEngine> {
-  if (built && !existsSync(BUILT)) throw new Error('there is no build; run `npm run build` first');
+export async function startEngine(redisUrl: string): Promise<RunningEngine> {
   const dataDir = await mkdtemp(join(tmpdir(), 'warmline-load-'));
-  const program = built ? ['--max-semi-space-size=64', BUILT] : ['--import', 'tsx', SOURCE];
-  const child = spawn(process.execPath, ['--expose-gc', '--import', COLLECT, ...program, 'serve'], {
+  // As `npm start` does.
+  const program = ['--max-semi-space-size=64', WARMLINE, 'serve'];
+  const child = spawn(process.execPath, ['--expose-gc', '--import', COLLECT, ...program], {
     env: {
       ...process.env,
       ...{ REDIS_URL: redisUrl, PORT: '0', WARMLINE_DATA_DIR: dataDir, WARMLINE_API_KEY: ADMIN_KEY },

@@ -17,7 +17,6 @@ test('mixed traffic from several processes: the books balance, nothing is over, 
     senderCount: 2,
     pace: { sender: 10, client: 8 },
     livesPerSecond: 2,
-    built: false,
   });
   const judgment = judge(run);
   expect(judgment.wrong).toEqual([]);

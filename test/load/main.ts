@@ -55,7 +55,6 @@ const run = await runLoad(
     senderCount: 2,
     pace: 'find',
     livesPerSecond: 1,
-    built: true,
   },
   bar.tell,
 );

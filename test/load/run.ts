@@ -34,8 +34,6 @@ export type LoadOptions = {
   pace: 'find' | { sender: number; client: number };
   /** IPs that are created, warmed, held, resumed and released each second. */
   livesPerSecond: number;
-  /** What `npm run build` made; else the sources. */
-  built: boolean;
 };
 
 export type LoadRun = {
@@ -71,7 +69,7 @@ export function runLoad(options: LoadOptions, tell: Told = () => {}): Promise<Lo
     const fleet = await layOutFleet(server.url, options, (done) =>
       tell({ stage: 'fleet', done, total: ipCount }),
     );
-    const engine = await startEngine(server.url, options);
+    const engine = await startEngine(server.url);
     closing(() => engine.kill());
     const redis = new Redis(server.url);
     closing(() => redis.disconnect());

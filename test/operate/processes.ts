@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { MAIN } from '../cli/terminal.ts';
-import { eventually } from '../support/processes.ts';
+import { eventually, isSource } from '../support/processes.ts';
+import { WARMLINE } from '../support/warmline.ts';
 
 export const KEY = 'a-key-of-more-than-20-characters';
 
@@ -34,10 +34,10 @@ export async function deploy(
   command: 'api' | 'worker',
   redisUrl: string,
   env: NodeJS.ProcessEnv = {},
-  main: string = MAIN,
+  main: string = WARMLINE,
 ): Promise<Deployed> {
   const folder = mkdtempSync(join(tmpdir(), 'warmline-deployed-'));
-  const loader = main.endsWith('.js') ? [] : ['--import', 'tsx'];
+  const loader = isSource(main) ? ['--import', 'tsx'] : [];
   const child = spawn(process.execPath, [...loader, main, command], {
     env: {
       ...process.env,

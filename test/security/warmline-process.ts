@@ -4,10 +4,8 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { eventually } from '../support/processes.ts';
-
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+import { WARMLINE } from '../support/warmline.ts';
 
 /** Two seconds, but a machine that is busy with other things loads the sources slowly. */
 const STARTS_WITHIN_MS = 100_000;
@@ -27,7 +25,7 @@ export interface WarmlineProcess {
 
 export function runWarmline(args: readonly string[], env: Record<string, string>): WarmlineProcess {
   const dataDir = mkdtempSync(join(tmpdir(), 'warmline-process-'));
-  const child = spawn(process.execPath, ['--import', 'tsx', MAIN, ...args], {
+  const child = spawn(process.execPath, [WARMLINE, ...args], {
     env: { ...process.env, PORT: '0', WARMLINE_DATA_DIR: dataDir, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
