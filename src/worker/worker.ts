@@ -24,9 +24,12 @@ const DIVIDE_FROM = 2_000;
 const SHARES = 8;
 /** The queue may lose its schedule with its Redis; so often each worker makes sure of it. */
 const RESCHEDULE_MS = 30_000;
-/** A worker that was killed keeps its job for so long at most; the next tick comes from another one anyway. */
-const LOCK_MS = 10_000;
-const STALLED_INTERVAL_MS = 5_000;
+/**
+ * A job whose worker was killed, or whose end was lost with a connection, keeps the next tick away for so long and until
+ * somebody looks. BullMQ renews the lock of a job that goes on; one that loses it all the same is done twice, to no effect.
+ */
+const LOCK_MS = 5_000;
+const STALLED_INTERVAL_MS = 2_000;
 
 export async function startWorker({
   engine,
