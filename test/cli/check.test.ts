@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { examine } from '../../src/cli/check.ts';
+import { DEFAULT_ACCOUNT } from '../../src/fleet/accounts.ts';
 import { createApiKey } from '../../src/fleet/api-keys.ts';
 import type { Finding } from '../../src/fleet/checkup/finding.ts';
 import { examineInventory } from '../../src/fleet/checkup/inventory.ts';
@@ -320,6 +321,29 @@ test.each(FAILURES)('a failure of %s is found: %s', async (what, says, plant) =>
   const seen = await found().finally(undo);
   expect(notWell(seen)).toEqual([{ what, level: 'failure', value: expect.stringMatching(says) }]);
   expect(seen.find(({ level }) => level !== 'ok')?.todo).toMatch(/\w/);
+});
+
+test('an account that somebody has stopped is a warning that says why, and not once the stop is over', async () => {
+  const stop = (untilMs: number | null) => ({
+    ...{ scope: 'account', sending: true, advance: true, because: 'a bounce storm', by: 'ops' },
+    ...{ sinceMs: 1, untilMs },
+  });
+  const stops = async (record: string) => {
+    await fleet.redis.set(keys().accountHold, record);
+    return notWell(await found().finally(() => fleet.redis.del(keys().accountHold)));
+  };
+  const warned = {
+    ...{ what: 'stops', level: 'warning' },
+    value: `stopped: ${DEFAULT_ACCOUNT.name} (a bounce storm, by ops)`,
+  };
+  expect(await stops(JSON.stringify({ rev: 1, hold: stop(null) }))).toEqual([warned]);
+  expect(await stops(JSON.stringify({ rev: 1, hold: stop(2) }))).toEqual([]);
+  expect(await stops(JSON.stringify({ rev: 2, hold: null }))).toEqual([]);
+  for (const damaged of ['{', '{"rev":1,"hold":{}}']) {
+    expect(await stops(damaged)).toEqual([
+      { what: 'accounts', level: 'failure', value: `the stop of ${DEFAULT_ACCOUNT.name} cannot be read` },
+    ]);
+  }
 });
 
 test('a damaged entry of an address that is held is told as that, and not as a fault of its schedule', async () => {

@@ -3,6 +3,7 @@
  * wrong for a moment, so what looks wrong is read again before it is told.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ZodError } from 'zod';
 import { inventoryKeys } from '../../redis/keys.ts';
 import { sortableAddress } from '../../warmup/address.ts';
 import type { DedicatedIp } from '../../warmup/dedicated-ip.ts';
@@ -10,6 +11,7 @@ import { Plan } from '../../warmup/plan.ts';
 import { eachAccount } from '../accounts.ts';
 import { parseIps } from '../change.ts';
 import { type Engine, nowIn, type Tenant, tenantOf } from '../engine.ts';
+import { accountHold } from '../hold-all.ts';
 import { type Finding, failure, named, ok, warning } from './finding.ts';
 import { entryOf } from './inventory.ts';
 import { type IpFacts, judgeIp, type Problems } from './ip.ts';
@@ -25,6 +27,8 @@ export type FleetFacts = {
   /** Looked at; less than `ips` when only some were asked for. */
   seen: number;
   damagedAccounts: string[];
+  /** Accounts whose mail or progress somebody has stopped as a whole, and why. */
+  stopped: string[];
   unreadable: string[];
   withoutPlan: string[];
   published: string[];
@@ -45,15 +49,36 @@ export async function readFleet(
 ): Promise<FleetFacts> {
   const facts: FleetFacts = {
     ...{ accounts: 0, ips: 0, seen: 0, lagMs: 0, due: 0 },
-    ...{ damagedAccounts: [], unreadable: [], withoutPlan: [], published: [], index: [], inventory: [] },
+    ...{
+      damagedAccounts: [],
+      stopped: [],
+      unreadable: [],
+      withoutPlan: [],
+      published: [],
+      index: [],
+      inventory: [],
+    },
   };
   const readPlan = planReader();
   const damaged = (id: string) => void facts.damagedAccounts.push(id);
   for await (const account of eachAccount(engine, damaged)) {
     facts.accounts += 1;
-    await readAccount(tenantOf(engine, account, 'check'), readPlan, facts, most, onProgress);
+    const tenant = tenantOf(engine, account, 'check');
+    await readStopOf(tenant, account.name, facts);
+    await readAccount(tenant, readPlan, facts, most, onProgress);
   }
   return facts;
+}
+
+async function readStopOf(tenant: Tenant, name: string, facts: FleetFacts): Promise<void> {
+  try {
+    const stop = await accountHold(tenant);
+    if (stop) facts.stopped.push(`${name} (${stop.because}, by ${stop.by})`);
+  } catch (error) {
+    // Zod and JSON say what is wrong with a record; anything else is no answer, which says nothing about it.
+    if (!(error instanceof SyntaxError || error instanceof ZodError)) throw error;
+    facts.damagedAccounts.push(`the stop of ${name}`);
+  }
 }
 
 async function readAccount(
@@ -241,6 +266,13 @@ export function judgeFleet(facts: FleetFacts, lag: (ms: number) => string): Find
     facts.damagedAccounts.length > 0
       ? failure('accounts', `${named(facts.damagedAccounts)} cannot be read`, 'restore a backup')
       : ok('accounts', String(facts.accounts)),
+    facts.stopped.length > 0
+      ? warning(
+          'stops',
+          `stopped: ${named(facts.stopped)}`,
+          'warmline resume --all, with a key of the account, once that is over',
+        )
+      : ok('stops', 'no account is stopped'),
     each(
       'records',
       facts.unreadable,
