@@ -122,6 +122,16 @@ function trendsOf(samples: readonly Sample[]): Trend[] {
       points(({ redis }) => (redis.rssBytes - redis.usedBytes) / MB),
       MEMORY,
     ),
+    // Scripts, buffers, subscriptions: what no key accounts for.
+    trendOf(
+      'what Redis holds besides its keys',
+      'MB',
+      weighed.map(({ atMs, redis, bytes }) => ({
+        atMs,
+        value: (redis.usedBytes - sumOf(Object.values(bytes!))) / MB,
+      })),
+      MEMORY,
+    ),
     trendOf(
       'data in Redis, without what is kept',
       'MB',
