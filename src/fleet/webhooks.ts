@@ -166,15 +166,30 @@ async function change(tenant: Tenant, id: string, decide: (before: Webhook) => W
 
 const noWebhook = (id: string) => notFound(`there is no webhook ${id.slice(0, 60)} in this account`, 'id');
 
-/** In the order in which they were made. */
-export async function listWebhooks({ engine, keys }: Tenant): Promise<WebhookState[]> {
+/**
+ * In the order in which they were made.
+ * @param onDamaged is told of one whose record cannot be read; else that is thrown
+ */
+export async function listWebhooks(
+  { engine, keys }: Tenant,
+  onDamaged: (id: string, error: unknown) => void = (_, error) => {
+    throw error;
+  },
+): Promise<WebhookState[]> {
   const { redis } = engine.scripts;
   const [records, failing] = await Promise.all([
-    redis.hvals(keys.webhooks),
+    redis.hgetall(keys.webhooks),
     redis.hgetall(keys.webhooksFailing),
   ]);
-  return records
-    .map((raw) => Webhook.parse(JSON.parse(raw)))
+  const webhooks: Webhook[] = [];
+  for (const [id, raw] of Object.entries(records)) {
+    try {
+      webhooks.push(Webhook.parse(JSON.parse(raw)));
+    } catch (error) {
+      onDamaged(id, error);
+    }
+  }
+  return webhooks
     .sort((a, b) => a.createdAtMs - b.createdAtMs || (a.id < b.id ? -1 : 1))
     .map((webhook) => ({ ...webhook, failingSinceMs: numberOrNull(failing[webhook.id]) }));
 }

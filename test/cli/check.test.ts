@@ -11,7 +11,7 @@ import type { Finding } from '../../src/fleet/checkup/finding.ts';
 import { examineInventory } from '../../src/fleet/checkup/inventory.ts';
 import { nowOf } from '../../src/fleet/engine.ts';
 import { addToInventory, createIps } from '../../src/fleet/inventory.ts';
-import { holdIp, startWarmup } from '../../src/fleet/ips.ts';
+import { getIp, holdIp, startWarmup } from '../../src/fleet/ips.ts';
 import { addIpToPool, createPool } from '../../src/fleet/pools.ts';
 import { createWebhook, noteFailure } from '../../src/fleet/webhooks.ts';
 import { clockKeys, directoryKeys, inventoryKeys } from '../../src/redis/keys.ts';
@@ -161,6 +161,15 @@ const setting = async (name: string, value: string) => {
   return () => fleet.redis.config('SET', name, before!);
 };
 
+/** Beside one that is well and gets everything through. */
+async function webhookThatIs(damage: (text: string) => string): Promise<() => Promise<unknown>> {
+  const url = 'https://example.com/x';
+  const { id } = await createWebhook(fleet.tenant, { url }, { allowPrivate: false });
+  const text = (await fleet.redis.hget(keys().webhooks, id))!;
+  await fleet.redis.hset(keys().webhooks, 'hook_damaged', damage(text.replace(id, 'hook_damaged')));
+  return () => fleet.redis.del(keys().webhooks);
+}
+
 const FAILURES: Fault[] = [
   ['eviction', /allkeys-lru/, () => setting('maxmemory-policy', 'allkeys-lru')],
   ['append-only file', /off/, () => setting('appendonly', 'no')],
@@ -308,6 +317,42 @@ const FAILURES: Fault[] = [
       ),
   ],
   [
+    'API keys',
+    /^key key_\w+ cannot be read$/,
+    async () => {
+      const [[hash]] = Object.entries(await fleet.redis.hgetall(directoryKeys.apiKeys)) as [[string, string]];
+      return changed(directoryKeys.apiKeys, () => fleet.redis.hset(directoryKeys.apiKeys, hash, '{'));
+    },
+  ],
+  [
+    'API keys',
+    /^the key with SHA-256 0badc0de cannot be read$/,
+    () => changed(directoryKeys.apiKeys, () => fleet.redis.hset(directoryKeys.apiKeys, '0badc0deff', '{}')),
+  ],
+  ['webhooks', /^hook_damaged cannot be read$/, () => webhookThatIs(() => '{')],
+  ['webhooks', /^hook_damaged cannot be read$/, () => webhookThatIs(() => '{}')],
+  [
+    'webhooks',
+    /^hook_damaged cannot be read$/,
+    () => webhookThatIs((text) => text.replace('https://example.com/x', 'nowhere')),
+  ],
+  [
+    'records',
+    /^ip_\w+ has a history that cannot be read: .*null/,
+    async () => {
+      const { id } = ips[3]!;
+      const { rev, history: _, ...ip } = await getIp(fleet.tenant, id);
+      const undo = await changed(keys().ip(id), () =>
+        fleet.redis.set(keys().ip(id), JSON.stringify({ rev, ...ip, version: 1 })),
+      );
+      await fleet.redis.rpush(keys().history(id), 'null');
+      return async () => {
+        await undo();
+        await fleet.redis.del(keys().history(id));
+      };
+    },
+  ],
+  [
     'worker',
     /none has ever looked/,
     () =>
@@ -344,6 +389,21 @@ test('an account that somebody has stopped is a warning that says why, and not o
       { what: 'accounts', level: 'failure', value: `the stop of ${DEFAULT_ACCOUNT.name} cannot be read` },
     ]);
   }
+});
+
+test('a key that cannot be read hides none that ends soon', async () => {
+  const before = [
+    await changed(directoryKeys.apiKeys, async () => {}),
+    await changed(directoryKeys.keyHashes, async () => {}),
+  ];
+  const expiresAtMs = (await nowOf(fleet.engine)) + 2 * DAY_MS + 5_000;
+  await createApiKey(fleet.engine, { account: 'default', name: 'soon', expiresAtMs });
+  await fleet.redis.hset(directoryKeys.apiKeys, '0badc0deff', '{');
+  const seen = await found().finally(() => Promise.all(before.map((undo) => undo())));
+  expect(notWell(seen)).toEqual([
+    { what: 'API keys', level: 'failure', value: 'the key with SHA-256 0badc0de cannot be read' },
+    { what: 'API keys', level: 'warning', value: 'end soon: soon in 2 d' },
+  ]);
 });
 
 test('a damaged entry of an address that is held is told as that, and not as a fault of its schedule', async () => {

@@ -179,8 +179,9 @@ async function readIp(tenant: Tenant, id: string, text: string): Promise<Dedicat
   try {
     return (await parseIps(tenant, [id], [text]))[0]!;
   } catch (error) {
-    // Of an older record the history is kept beside it, and is read with it.
-    if (error instanceof SyntaxError) return error;
+    // Of an older record the history is kept beside it, and is read with it: no JSON, or JSON that is no change.
+    if (error instanceof SyntaxError || error instanceof TypeError)
+      return new Error(`${id} has a history that cannot be read: ${error.message}`);
     throw error;
   }
 }

@@ -5,6 +5,7 @@ import { accountKeys, directoryKeys, inventoryKeys } from '../../redis/keys.ts';
 import { DAY_MS } from '../../warmup/units.ts';
 import { lasting } from '../../warmup/words.ts';
 import { type Account, accountOfId, eachAccount } from '../accounts.ts';
+import { readApiKey } from '../api-keys.ts';
 import { type Engine, nowOf, tenantOf } from '../engine.ts';
 import { type InventoryEntry, listInventory, readEntry } from '../inventory.ts';
 import { listWebhooks } from '../webhooks.ts';
@@ -142,50 +143,94 @@ async function accountOf(engine: Engine, id: string): Promise<Account | 'damaged
   }
 }
 
-/** Keys that end soon, webhooks that get nothing through. */
+/** Keys that end soon, webhooks that get nothing through, and those of both that cannot be read. */
 export async function examineSurroundings(engine: Engine, realNowMs: number): Promise<Finding[]> {
-  return [await examineKeys(engine), await examineWebhooks(engine, realNowMs)];
+  return [...(await examineKeys(engine)), ...(await examineWebhooks(engine, realNowMs))];
 }
 
-async function examineKeys(engine: Engine): Promise<Finding> {
+async function examineKeys(engine: Engine): Promise<Finding[]> {
   const nowMs = await nowOf(engine);
   const soon: string[] = [];
+  const damaged = new Set<string>();
   let count = 0;
-  for (let cursor = '0'; ; ) {
-    const [next, flat] = await engine.scripts.redis.hscan(directoryKeys.apiKeys, cursor, 'COUNT', 500);
-    for (const raw of flat.filter((_, index) => index % 2 === 1)) {
-      count += 1;
-      const { id, name, expiresAtMs } = JSON.parse(raw) as {
-        id: string;
-        name: string | null;
-        expiresAtMs: number | null;
-      };
-      if (expiresAtMs === null || expiresAtMs <= nowMs || expiresAtMs > nowMs + EXPIRES_SOON_MS) continue;
-      soon.push(`${name ?? id} in ${lasting(expiresAtMs - nowMs)}`);
+  for await (const [hash, raw] of eachField(engine, directoryKeys.apiKeys)) {
+    count += 1;
+    const apiKey = readApiKey(raw);
+    if (!apiKey) {
+      damaged.add(hash);
+      continue;
     }
-    cursor = next;
-    if (cursor === '0') break;
+    const { id, name, expiresAtMs } = apiKey;
+    if (expiresAtMs === null || expiresAtMs <= nowMs || expiresAtMs > nowMs + EXPIRES_SOON_MS) continue;
+    soon.push(`${name ?? id} in ${lasting(expiresAtMs - nowMs)}`);
   }
-  return soon.length === 0
-    ? ok('API keys', `${count}, none ends within 14 days`)
-    : warning('API keys', `end soon: ${named(soon)}`, 'make new ones: warmline keys create');
+  const isWell = soon.length + damaged.size === 0;
+  return [
+    ...(damaged.size > 0 ? [damagedKeys(await namesOfKeys(engine, damaged))] : []),
+    ...(soon.length > 0
+      ? [warning('API keys', `end soon: ${named(soon)}`, 'make new ones: warmline keys create')]
+      : []),
+    ...(isWell ? [ok('API keys', `${count}, none ends within 14 days`)] : []),
+  ];
 }
 
-async function examineWebhooks(engine: Engine, realNowMs: number): Promise<Finding> {
+const damagedKeys = (names: readonly string[]) =>
+  failure(
+    'API keys',
+    `${named(names)} cannot be read`,
+    'restore a backup, or give who is refused a new one: warmline keys create',
+  );
+
+/** The record names its key; where it cannot be read the list of ids does, which is only looked through then. */
+async function namesOfKeys(engine: Engine, hashes: ReadonlySet<string>): Promise<string[]> {
+  const names = new Map([...hashes].map((hash) => [hash, `the key with SHA-256 ${hash.slice(0, 8)}`]));
+  for await (const [id, hash] of eachField(engine, directoryKeys.keyHashes)) {
+    if (hashes.has(hash)) names.set(hash, `key ${id}`);
+  }
+  return [...names.values()];
+}
+
+async function* eachField({ scripts }: Engine, hash: string): AsyncGenerator<[field: string, value: string]> {
+  let cursor = '0';
+  do {
+    const [next, flat] = await scripts.redis.hscan(hash, cursor, 'COUNT', 500);
+    for (let at = 0; at < flat.length; at += 2) yield [flat[at]!, flat[at + 1]!];
+    cursor = next;
+  } while (cursor !== '0');
+}
+
+async function examineWebhooks(engine: Engine, realNowMs: number): Promise<Finding[]> {
   const failing: string[] = [];
+  const damaged: string[] = [];
   let count = 0;
   for await (const account of eachAccount(engine)) {
-    for (const { url, enabled, disabledBecause, failingSinceMs } of await listWebhooks(
-      tenantOf(engine, account, 'check'),
-    )) {
+    const tenant = tenantOf(engine, account, 'check');
+    const webhooks = await listWebhooks(tenant, (id) => void damaged.push(id));
+    for (const { id, url, enabled, disabledBecause, failingSinceMs } of webhooks) {
       count += 1;
+      if (!URL.canParse(url)) {
+        damaged.push(id);
+        continue;
+      }
       const { host } = new URL(url);
       if (enabled && failingSinceMs !== null)
         failing.push(`${host} for ${lasting(Math.max(1_000, realNowMs - failingSinceMs))}`);
       if (!enabled && disabledBecause) failing.push(`${host} (switched off: ${disabledBecause})`);
     }
   }
-  return failing.length === 0
-    ? ok('webhooks', String(count))
-    : warning('webhooks', `nothing gets through to ${named(failing)}`, 'see: warmline webhooks list');
+  const isWell = failing.length + damaged.length === 0;
+  return [
+    ...(damaged.length > 0 ? [damagedWebhooks(damaged)] : []),
+    ...(failing.length > 0
+      ? [warning('webhooks', `nothing gets through to ${named(failing)}`, 'see: warmline webhooks list')]
+      : []),
+    ...(isWell ? [ok('webhooks', String(count))] : []),
+  ];
 }
+
+const damagedWebhooks = (ids: readonly string[]) =>
+  failure(
+    'webhooks',
+    `${named(ids)} cannot be read`,
+    'restore a backup, or delete it and add it anew: warmline webhooks delete',
+  );
