@@ -5,6 +5,7 @@ import { judgeFleet, readFleet } from '../fleet/checkup/fleet.ts';
 import { examineInventory, examineSurroundings } from '../fleet/checkup/inventory.ts';
 import { judgeCluster, judgeServer, readCluster, readServers } from '../fleet/checkup/server.ts';
 import { type QueueState, readQueues } from '../queue/state.ts';
+import type { RedisConnection } from '../redis/connect.ts';
 import { redisIsOut } from '../redis/out.ts';
 import { WarmlineError } from '../warmup/errors.ts';
 import { wholeNumber } from './client.ts';
@@ -56,21 +57,52 @@ async function examineAll(
   try {
     here = await openInstallation();
   } catch (error) {
-    if (!(error instanceof WarmlineError) || error.code === 'invalid') throw error;
+    if (!(error instanceof WarmlineError)) return [whatEnded(error)];
+    if (error.code === 'invalid') throw error;
     return [failure('redis', error.message, 'nothing is granted without it: start it, or correct REDIS_URL')];
   }
   try {
     return await examine(here, sample, onProgress);
   } catch (error) {
-    const isOfRedis = redisIsOut(error, here.redis) || (error as Error).name === 'ReplyError';
-    if (!isOfRedis) throw error;
-    return [failure('redis', `it ended the examination (${(error as Error).message})`, LOOK_AND_REPEAT)];
+    return [whatEnded(error, here.redis)];
   } finally {
     here.close();
   }
 }
 
-const LOOK_AND_REPEAT = 'look at its log and at the network, and call this again';
+/** To a command, or to one inside a script. */
+const NOT_ALLOWED = /^NOPERM\b|The user executing the script can't/;
+
+/**
+ * What ended the examination. To look again helps only where Redis was out.
+ * @throws the error itself where it is no matter of Redis
+ */
+export function whatEnded(error: unknown, redis?: RedisConnection): Finding {
+  const { name, message } = error as Error;
+  if (NOT_ALLOWED.test(message)) {
+    const found = `the user in REDIS_URL may not read all that is examined (${message})`;
+    return failure('redis', found, 'name one that may, such as "warmline" in docs/security.md');
+  }
+  if (/^WRONGTYPE\b/.test(message)) {
+    const found = `${keyOf(error)} is not of the type that it should be (${message})`;
+    return failure('redis', found, 'find out what wrote there, and restore a backup');
+  }
+  if (redisIsOut(error, redis)) {
+    const found = `it ended the examination (${message})`;
+    return failure('redis', found, 'look at its log and at the network, and call this again');
+  }
+  if (name !== 'ReplyError') throw error;
+  return failure('redis', `it refused a command (${message})`, REPORT);
+}
+
+const REPORT = 'look at its log; if that does not say why, report it with this line';
+
+/** ioredis hangs the command on its error; the first argument is the key, but of a script. */
+function keyOf(error: unknown): string {
+  const { name = 'eval', args = [] } =
+    (error as { command?: { name?: string; args?: unknown[] } }).command ?? {};
+  return /^eval/i.test(name) || args[0] === undefined ? 'a key' : String(args[0]);
+}
 
 /** All that is to be found out about one installation. */
 export async function examine(

@@ -1,8 +1,11 @@
 /** Is Redis out? What a command fails with when nobody answers it, or a Redis that is there but cannot serve. */
 import type { RedisConnection } from './connect.ts';
 
-/** Errors of the connection, and of a Redis that is loading, a replica, full, or out of disk. */
-export function redisIsOut(error: unknown, redis: RedisConnection): boolean {
+/**
+ * Errors of the connection, and of a Redis that is loading, a replica, full, or out of disk.
+ * @param redis none where it failed before there was one to go on with
+ */
+export function redisIsOut(error: unknown, redis?: RedisConnection): boolean {
   if (!(error instanceof Error)) return false;
   const { name, message } = error;
   const { code } = error as NodeJS.ErrnoException;
@@ -15,6 +18,6 @@ export function redisIsOut(error: unknown, redis: RedisConnection): boolean {
       message,
     ) ||
     ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(code ?? '') ||
-    redis.status !== 'ready'
+    (redis !== undefined && redis.status !== 'ready')
   );
 }

@@ -4,7 +4,7 @@ import { type AddressInfo, createServer, connect as dial } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { examine } from '../../src/cli/check.ts';
+import { examine, whatEnded } from '../../src/cli/check.ts';
 import { DEFAULT_ACCOUNT } from '../../src/fleet/accounts.ts';
 import { createApiKey } from '../../src/fleet/api-keys.ts';
 import type { Finding } from '../../src/fleet/checkup/finding.ts';
@@ -19,6 +19,7 @@ import { createLog } from '../../src/runtime/log.ts';
 import type { DedicatedIp } from '../../src/warmup/dedicated-ip.ts';
 import { DAY_MS } from '../../src/warmup/units.ts';
 import { type RunningWorker, startWorker } from '../../src/worker/worker.ts';
+import { block } from '../docs/page.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { eventually } from '../support/processes.ts';
 import { WARMLINE } from '../support/warmline.ts';
@@ -444,6 +445,71 @@ test('a connection that breaks during the looks ends it with one line, and is no
       todo: expect.stringContaining('call this again'),
     },
   ]);
+});
+
+/** The rights of a sender as docs/security.md gives them, and what a person may have who was to see little. */
+const SENDER = /^user sender on >SENDER_PASSWORD (.+)$/m;
+const USERS: [what: string, rights: () => string][] = [
+  [
+    'a sender',
+    () => SENDER.exec(block('docs/security.md', 'acl'))![1]!.replaceAll('ACCOUNT', 'acct_default'),
+  ],
+  ['one who may see no key', () => '+@all'],
+];
+
+test.each(USERS)(
+  'a user of Redis who may not look, %s, is told so, and not to look again',
+  async (_, rights) => {
+    await fleet.redis.call('ACL', 'SETUSER', 'small', 'reset', 'on', '>secret', ...rights().split(' '));
+    const url = fleet.server.url.replace('redis://', 'redis://small:secret@');
+    const { code, out, err } = await check(['--json'], { REDIS_URL: url }).finally(() =>
+      fleet.redis.call('ACL', 'DELUSER', 'small'),
+    );
+    expect({ code, err }).toEqual({ code: 1, err: '' });
+    expect(JSON.parse(out).findings).toEqual([
+      {
+        ...{ check: 'redis', level: 'failure' },
+        found: expect.stringMatching(
+          /^the user in REDIS_URL may not read all that is examined \(NOPERM .+\)$/,
+        ),
+        todo: 'name one that may, such as "warmline" in docs/security.md',
+      },
+    ]);
+  },
+);
+
+const OF_ANOTHER_TYPE: [key: () => string, plant: (key: string) => Promise<unknown>][] = [
+  [() => keys().due, (key) => fleet.redis.set(key, 'x')],
+  [() => clockKeys.mode, (key) => fleet.redis.lpush(key, 'real')],
+];
+
+test.each(OF_ANOTHER_TYPE)('a key of another type is named, and is no outage: %s', async (keyOf, plant) => {
+  const key = keyOf();
+  const undo = await changed(key, async () => {
+    await fleet.redis.del(key);
+    await plant(key);
+  });
+  const { code, out, err } = await check(['--json']).finally(undo);
+  expect({ code, err }).toEqual({ code: 1, err: '' });
+  expect(JSON.parse(out).findings).toEqual([
+    {
+      ...{ check: 'redis', level: 'failure' },
+      found: expect.stringMatching(/ is not of the type that it should be \(WRONGTYPE .+\)$/),
+      todo: 'find out what wrote there, and restore a backup',
+    },
+  ]);
+  expect(JSON.parse(out).findings[0].found.startsWith(`${key} is not`)).toBe(true);
+});
+
+test('what Redis refuses for another reason is told as it says it; what is no matter of Redis stays an error', async () => {
+  const { redis } = fleet;
+  const refused = await redis.call('NO-SUCH-COMMAND').catch((error: Error) => error);
+  expect(whatEnded(refused, redis)).toEqual({
+    ...{ check: 'redis', level: 'failure' },
+    found: expect.stringMatching(/^it refused a command \(ERR unknown command 'NO-SUCH-COMMAND'.+\)$/),
+    todo: 'look at its log; if that does not say why, report it with this line',
+  });
+  expect(() => whatEnded(new TypeError('a mistake of ours'), redis)).toThrow('a mistake of ours');
 });
 
 /** The Redis of the fleet, each of whose commands goes through here; only `examineInventory` is given it. */
