@@ -53,6 +53,31 @@ test.each<[what: string, server: RequestListener, says: string]>([
     expect(await send(stage, drawnAs(how), WITHIN_MS), how).toMatchObject({ answers: [], silence: says });
 });
 
+const begins: RequestListener = (_, response) => {
+  response.writeHead(200, { 'content-type': 'application/json' });
+  response.write('{"data":');
+};
+const beginsAndSaysHowMuch: RequestListener = (_, response) => {
+  response.writeHead(200, { 'content-length': 100 });
+  response.write('{"data":');
+};
+/** Although the request said that it wants the connection closed. */
+const keepsConnection: RequestListener = (_, response) =>
+  void response.setHeader('connection', 'keep-alive').end('ok');
+
+test.each<[what: string, server: RequestListener]>([
+  ['a hang in the middle of an answer', begins],
+  ['a hang before as much came as was said', beginsAndSaysHowMuch],
+  ['a connection that is kept', keepsConnection],
+])('%s is a mistake', async (_, server) => {
+  const stage = await stageWith(server);
+  for (const how of ['whole', 'plain'] as const) {
+    const { answers, silence } = await send(stage, drawnAs(how), WITHIN_MS);
+    expect(answers, how).toMatchObject([{ status: 200 }]);
+    expect(silence, how).toBe('the answer did not end within 0.3 s');
+  }
+});
+
 test.each<[what: string, how: Break, change?: Partial<Request>]>([
   ['was cut off', 'cut'],
   ['is longer than it says', 'shorter'],
@@ -71,6 +96,18 @@ test('what goes on for ever is watched for a moment, and must begin', async () =
     silence: null,
   });
   expect((await send(await stageWith(hangs), live, WITHIN_MS)).silence).toMatch(/no answer within/);
+});
+
+test('what goes on for ever goes by what it says of itself where its path hides it', async () => {
+  const goesOn: RequestListener = (_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write('data: 1\n\n');
+  };
+  const hidden = drawnAs('plain', { method: 'GET', url: '/%6cive', body: undefined });
+  expect(await send(await stageWith(goesOn), hidden, WITHIN_MS)).toMatchObject({
+    answers: [{ status: 200 }],
+    silence: null,
+  });
 });
 
 test('a hang of what is injected ends, and is a mistake', async () => {

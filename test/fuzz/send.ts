@@ -49,11 +49,22 @@ async function overSocket(
     ...(isLive(request) ? { watchMs: LIVE_MS } : {}),
   });
   const answers = answersIn(received.bytes, request.method);
-  if (!isWhole || answers.length > 0) return { answers, silence: null };
-  if (received.isCutOff) return { answers, silence: `there was no answer within ${withinMs / 1000} s` };
+  if (!isWhole) return { answers, silence: null };
+  if (received.isCutOff) return { answers, silence: whenCutOff(request, answers, withinMs) };
+  if (answers.length > 0) return { answers, silence: null };
   const isLost = bytes.length <= ARRIVES_AT_ONCE;
   return { answers, silence: isLost ? 'the connection ended without an answer' : null };
 }
+
+/** Whole requests ask for the connection to be closed, so an answer has ended when the server has hung up. */
+function whenCutOff(request: Request, answers: readonly Answer[], withinMs: number): string | null {
+  if (answers.length === 0) return `there was no answer within ${withinMs / 1000} s`;
+  // A path may hide what goes on for ever (`/%6cive`, `http://a.example/live`); what is answered says so of itself.
+  const goesOn = isLive(request) || answers.some(isStream);
+  return goesOn ? null : `the answer did not end within ${withinMs / 1000} s`;
+}
+
+const isStream = ({ headers }: Answer) => String(headers['content-type']).startsWith('text/event-stream');
 
 async function injected({ app }: Stage, { request, times }: Drawn, withinMs: number): Promise<Heard> {
   const { method, url, headers, body } = request;
