@@ -176,6 +176,14 @@ const FAILURES: Fault[] = [
   ['append-only file', /off/, () => setting('appendonly', 'no')],
   ['memory', / of \d+ MB/, async () => setting('maxmemory', String(Math.ceil(1.02 * (await usedMemory()))))],
   [
+    'restores',
+    /^half restored: default$/,
+    async () => {
+      await fleet.redis.set(keys().restoring, `${'0'.repeat(64)} ips`);
+      return () => fleet.redis.del(keys().restoring);
+    },
+  ],
+  [
     'records',
     /has version 99/,
     () =>

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createAccount } from '../../src/fleet/accounts.ts';
 import { createApiKey, revokeApiKey, verifyApiKey } from '../../src/fleet/api-keys.ts';
-import { type Backup, readBackup, sealing } from '../../src/fleet/backup/format.ts';
+import { type Backup, linesOf, readBackup, sealing } from '../../src/fleet/backup/format.ts';
 import { restoreBackup } from '../../src/fleet/backup/restore.ts';
 import { takeBackup } from '../../src/fleet/backup/take.ts';
 import { isBefore, readChanges } from '../../src/fleet/changes.ts';
@@ -198,6 +198,43 @@ test('what was changed between two attempts stays changed', async () => {
   await restoreBackup(other.engine, file);
   expect(await listPools(there())).toEqual([]);
   expect(await verifyApiKey(other.engine, key)).toBe(null);
+});
+
+test('of an account that is half restored no backup is made, and the check says what to do', async () => {
+  await attemptThatEndsAt(':pool-names');
+  await expect(takeBackup(other.engine, 'acme')).rejects.toThrow(
+    'account acme is half restored; call warmline restore again with the same file; no backup was made',
+  );
+  const restores = async () =>
+    judgeFleet(await readFleet(other.engine), String).find(({ check }) => check === 'restores');
+  expect(await restores()).toMatchObject({ level: 'failure', found: 'half restored: acme' });
+  await restoreBackup(other.engine, file);
+  expect(await restores()).toMatchObject({ level: 'ok' });
+  const { lines } = await takeBackup(other.engine, 'acme');
+  for (const kind of ['pool', 'key', 'ip'] as const)
+    expect(linesOf(lines, kind)).toHaveLength(linesOf(file.lines, kind).length);
+});
+
+test('no backup is made of an account whose restore begins while it is read', async () => {
+  const { redis } = fleet;
+  const beginning: Fleet['engine'] = {
+    ...fleet.engine,
+    scripts: {
+      ...fleet.engine.scripts,
+      redis: new Proxy(redis, {
+        get(target, name) {
+          const value = Reflect.get(target, name) as unknown;
+          if (typeof value !== 'function') return value;
+          return async (...args: never[]) => {
+            if (name === 'mget') await redis.set(acme.keys.restoring, 'a-sum ips');
+            return (value as (...all: never[]) => Promise<unknown>).apply(target, args);
+          };
+        },
+      }),
+    },
+  };
+  const taken = takeBackup(beginning, 'acme').finally(() => redis.del(acme.keys.restoring));
+  await expect(taken).rejects.toThrow(/is half restored/);
 });
 
 test('a pool of the same name that was made between two attempts is named', async () => {

@@ -31,6 +31,7 @@ export async function takeBackup(
 ): Promise<Taken> {
   const account = await findAccount(engine, nameOrId);
   const tenant = tenantOf(engine, account, 'backup');
+  await checkWhole(tenant, account.name);
   const ips = new Map<string, LineOf<'ip'>>();
   /** IPs whose address the inventory does not know: on their way out, or a fault. */
   const adrift = new Set<string>();
@@ -87,7 +88,17 @@ export async function takeBackup(
     if (fault !== null) throw conflict(`a ${line.kind} cannot be read (${fault}); ${NOT_MADE}`);
   }
   checkBelonging({ head, lines }, NOT_MADE);
+  // A restore may have begun since.
+  await checkWhole(tenant, account.name);
   return { head, lines };
+}
+
+/** Of half an account a file would look whole, and be written over the one that the other half has to come from. */
+async function checkWhole({ engine, keys }: Tenant, name: string): Promise<void> {
+  if ((await engine.scripts.redis.exists(keys.restoring)) === 0) return;
+  throw conflict(
+    `account ${name} is half restored; call warmline restore again with the same file; no backup was made`,
+  );
 }
 
 async function subusersOf(engine: Engine, { id }: Account): Promise<Account[]> {

@@ -29,6 +29,8 @@ export type FleetFacts = {
   damagedAccounts: string[];
   /** Accounts whose mail or progress somebody has stopped as a whole, and why. */
   stopped: string[];
+  /** Accounts of which a restore has not come to its end. */
+  halfRestored: string[];
   unreadable: string[];
   withoutPlan: string[];
   published: string[];
@@ -52,6 +54,7 @@ export async function readFleet(
     ...{
       damagedAccounts: [],
       stopped: [],
+      halfRestored: [],
       unreadable: [],
       withoutPlan: [],
       published: [],
@@ -65,6 +68,8 @@ export async function readFleet(
     facts.accounts += 1;
     const tenant = tenantOf(engine, account, 'check');
     await readStopOf(tenant, account.name, facts);
+    if ((await engine.scripts.redis.get(tenant.keys.restoring)) !== null)
+      facts.halfRestored.push(account.name);
     await readAccount(tenant, readPlan, facts, most, onProgress);
   }
   return facts;
@@ -274,6 +279,13 @@ export function judgeFleet(facts: FleetFacts, lag: (ms: number) => string): Find
           'warmline resume --all, with a key of the account, once that is over',
         )
       : ok('stops', 'no account is stopped'),
+    facts.halfRestored.length > 0
+      ? failure(
+          'restores',
+          `half restored: ${named(facts.halfRestored)}`,
+          'call warmline restore again with the same file, unless it still runs',
+        )
+      : ok('restores', 'none is half done'),
     each(
       'records',
       facts.unreadable,
