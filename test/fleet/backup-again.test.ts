@@ -50,10 +50,11 @@ const there = () => tenantOf(other.engine, acme.account, 'test');
 const changesOf = async (tenant: Tenant) =>
   (await readChanges(tenant, { after: null, fromMs: null, limit: 1_000 })).changes;
 const stop = { sending: true, advance: false, because: 'a leaked password', untilMs: null };
+/** No worker runs here, and some of the accounts are stopped. */
 const wellKept = async () =>
   expect(
     judgeFleet(await readFleet(other.engine), String).filter(
-      ({ level, check }) => level !== 'ok' && check !== 'due work',
+      ({ level, check }) => level !== 'ok' && check !== 'due work' && check !== 'stops',
     ),
   ).toEqual([]);
 
