@@ -5,6 +5,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { directoryKeys as keys } from '../redis/keys.ts';
+import { instantMs } from '../warmup/dedicated-ip.ts';
 import { conflict, invalid, notFound } from '../warmup/errors.ts';
 import { type Account, accountOfId, DEFAULT_ACCOUNT, findAccount } from './accounts.ts';
 import { type Engine, nowOf } from './engine.ts';
@@ -25,9 +26,9 @@ export const ApiKey = z.object({
   last4: z.string(),
   /** How `GET /v3/ips/pools/{name}` shows the IPs of a pool: clients disagree. */
   poolIps: z.enum(['strings', 'objects']),
-  createdAtMs: z.number(),
+  createdAtMs: instantMs,
   /** Engine time; `null`: never. */
-  expiresAtMs: z.number().nullable(),
+  expiresAtMs: instantMs.nullable(),
 });
 export type ApiKey = z.infer<typeof ApiKey>;
 

@@ -8,6 +8,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { webhookKeys } from '../redis/keys.ts';
 import { isPublicAddress } from '../runtime/post.ts';
+import { instantMs } from '../warmup/dedicated-ip.ts';
 import { conflict, invalid, notFound } from '../warmup/errors.ts';
 import {
   type Delivery,
@@ -32,11 +33,11 @@ export const Webhook = z.object({
   secret: z.string(),
   /** The one before, which signs beside it for a while. Real time. */
   oldSecret: z.string().nullable(),
-  oldSecretUntilMs: z.number(),
+  oldSecretUntilMs: instantMs,
   /** The id of the last change of the account before it was made or switched on: it is told what comes after. */
   after: z.string(),
-  createdAtMs: z.number(),
-  updatedAtMs: z.number(),
+  createdAtMs: instantMs,
+  updatedAtMs: instantMs,
 });
 export type Webhook = z.infer<typeof Webhook>;
 export type WebhookState = Webhook & { failingSinceMs: number | null };

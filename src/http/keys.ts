@@ -148,5 +148,6 @@ function instantOf(expires: string, nowMs: number): number {
       `expires is "${expires.slice(0, 60)}"; it must be an ISO 8601 instant with Z or an offset, or a duration from now (example: P90D), within ${MOST_YEARS} years`,
     );
   }
-  return ms;
+  // PT1.33333M has 79 999.8 of them.
+  return Math.floor(ms);
 }

@@ -12,7 +12,12 @@ import { STATUSES } from './lifecycle.ts';
  */
 export const RECORD_VERSION = 2;
 
-const instantMs = z.number().int().nonnegative();
+/**
+ * No instant of a record is later: the API takes years of four digits, with any offset. Days are reckoned from what is
+ * stored, and a `Date` has room for them until 275760; behind that they are NaN, over which a script never comes to an end.
+ */
+export const LAST_INSTANT_MS = Date.UTC(10_000, 0, 2);
+export const instantMs = z.number().int().nonnegative().max(LAST_INSTANT_MS);
 const limit = z.number().int().positive().nullable();
 
 export const Hold = z.object({

@@ -1,14 +1,25 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { createAccount } from '../../src/fleet/accounts.ts';
 import { createApiKey, hashOf, verifyApiKey } from '../../src/fleet/api-keys.ts';
-import { type Backup, type Line, readBackup, sealing } from '../../src/fleet/backup/format.ts';
+import {
+  type Backup,
+  type Line,
+  type LineOf,
+  linesOf,
+  readBackup,
+  sealing,
+} from '../../src/fleet/backup/format.ts';
 import { restoreBackup } from '../../src/fleet/backup/restore.ts';
 import { takeBackup } from '../../src/fleet/backup/take.ts';
 import { type Tenant, tenantOf } from '../../src/fleet/engine.ts';
 import { bringIps } from '../../src/fleet/inventory.ts';
 import { startWarmup } from '../../src/fleet/ips.ts';
+import { createPool } from '../../src/fleet/pools.ts';
+import { createWebhook } from '../../src/fleet/webhooks.ts';
 import { directoryKeys } from '../../src/redis/keys.ts';
-import { type Fleet, startFleet } from '../support/fleet.ts';
+import { LAST_INSTANT_MS } from '../../src/warmup/dedicated-ip.ts';
+import { DAY_MS, HOUR_MS } from '../../src/warmup/units.ts';
+import { type Fleet, MONDAY, startFleet } from '../support/fleet.ts';
 
 // The checksum of a backup tells that it is whole, and not who wrote it: whoever changes a line can seal it anew. So a file
 // brings back what is its account's own, or nothing.
@@ -30,6 +41,8 @@ beforeAll(async () => {
   const ips = await bringIps(acme, { addresses: ['198.51.100.7', '198.51.100.8'], status: 'provisioning' });
   await startWarmup(acme, ips[0]!.id, {});
   ({ key } = await createApiKey(engine, { account: 'acme' }));
+  await createWebhook(acme, { url: 'https://example.com/hook' }, { allowPrivate: false });
+  await createPool(acme, { name: 'marketing', ips: [ips[0]!.id] });
   taken = await takeBackup(engine, 'acme');
 });
 beforeEach(async () => {
@@ -61,6 +74,36 @@ const everyIp = (change: (record: Record<string, unknown>, index: number) => obj
       line.record = JSON.stringify({ rev, ...rest, ...change(rest, index) });
     }
   });
+
+const everyLine = <Kind extends Line['kind']>(kind: Kind, change: (line: LineOf<Kind>) => void) =>
+  forged((lines) => {
+    for (const line of linesOf(lines, kind)) change(line);
+  });
+const base64 = (...bytes: number[]) => Buffer.from(bytes).toString('base64');
+const textOf = (text: string) => Buffer.from(text).toString('base64');
+const entry = (fromMs: number) => {
+  const packed = Buffer.alloc(12);
+  packed.writeDoubleLE(fromMs, 0);
+  return packed.toString('base64');
+};
+/** What no filing of what was sent has ever written. */
+const NOT_SENT: [what: string, sent: Record<string, string>][] = [
+  ['hours that end in the middle of an entry', { hours: textOf('abcde') }],
+  ['days that end in the middle of an entry', { days: textOf('abcde') }],
+  ['an hour that begins nowhere', { hours: entry(Number.NaN) }],
+  ['a day that begins never', { days: entry(1e300) }],
+  ['a run that ends in the middle of a count', { [`h${MONDAY}`]: base64(5, 128) }],
+  ['a run without a count', { [`h${MONDAY}`]: '' }],
+  ['a count of six bytes', { [`d${MONDAY}`]: base64(128, 128, 128, 128, 128, 1) }],
+  ['a count beyond four bytes', { [`d${MONDAY}`]: base64(128, 128, 128, 128, 16) }],
+  ['a run that begins too late', { [`h${LAST_INSTANT_MS + 1}`]: base64(5) }],
+  ['a run of a name that is not written so', { h007: base64(5) }],
+  ['hours of years', Object.fromEntries(Array.from({ length: 257 }, (_, at) => [`h${at}`, base64(5)]))],
+  ['a last receipt that is no number', { closed: textOf('nobody') }],
+  ['a last receipt beyond all receipts', { closed: textOf('1e300') }],
+  ['a field that nobody reads', { minutes: base64(5) }],
+  ['what is no base64', { [`h${MONDAY}`]: '*' }],
+];
 
 test.each<[what: string, file: () => string, says: RegExp]>([
   [
@@ -139,9 +182,127 @@ test.each<[what: string, file: () => string, says: RegExp]>([
       }),
     /line \d+ of the file cannot be read \(id/,
   ],
+  [
+    'a number of its account behind which there is none',
+    () =>
+      forged((_, head) => {
+        head.account.number = Number.MAX_SAFE_INTEGER;
+      }),
+    /line 1 of the file cannot be read \(account\.number/,
+  ],
+  [
+    'such a number of a subuser',
+    () =>
+      everyLine('subuser', (line) => {
+        line.account.number = Number.MAX_SAFE_INTEGER;
+      }),
+    /line \d+ of the file cannot be read \(account\.number/,
+  ],
+  [
+    'such a number of a pool',
+    () =>
+      everyLine('pool', (line) => {
+        line.pool.number = Number.MAX_SAFE_INTEGER;
+      }),
+    /line \d+ of the file cannot be read \(pool\.number/,
+  ],
+  ...[1e300, LAST_INSTANT_MS + 1, -1, 0.5].flatMap((ms): [string, () => string, RegExp][] => [
+    [
+      `an account of the instant ${ms}`,
+      () =>
+        forged((_, head) => {
+          head.account.createdAtMs = ms;
+        }),
+      /line 1 of the file cannot be read \(account\.createdAtMs/,
+    ],
+    [
+      `a head of the instant ${ms}`,
+      () =>
+        forged((_, head) => {
+          head.takenAtMs = ms;
+        }),
+      /line 1 of the file cannot be read \(takenAtMs/,
+    ],
+    [
+      `a subuser of the instant ${ms}`,
+      () =>
+        everyLine('subuser', (line) => {
+          line.account.createdAtMs = ms;
+        }),
+      /line \d+ of the file cannot be read \(account\.createdAtMs/,
+    ],
+    [
+      `a key of the instant ${ms}`,
+      () => addKey({ createdAtMs: ms }),
+      /line \d+ of the file cannot be read \(record\.createdAtMs/,
+    ],
+    [
+      `a key that ends at ${ms}`,
+      () => addKey({ expiresAtMs: ms }),
+      /line \d+ of the file cannot be read \(record\.expiresAtMs/,
+    ],
+    [
+      `a webhook of the instant ${ms}`,
+      () =>
+        everyLine('webhook', (line) => {
+          line.webhook.createdAtMs = ms;
+        }),
+      /line \d+ of the file cannot be read \(webhook\.createdAtMs/,
+    ],
+    [
+      `a pool that was changed at ${ms}`,
+      () =>
+        everyLine('pool', (line) => {
+          line.pool.updatedAtMs = ms;
+        }),
+      /line \d+ of the file cannot be read \(pool\.updatedAtMs/,
+    ],
+    [
+      `an IP of the instant ${ms}`,
+      () => everyIp(() => ({ createdAtMs: ms })),
+      /the record of ip_\w+ in the file cannot be used/,
+    ],
+  ]),
+  ...NOT_SENT.map(([what, sent]): [string, () => string, RegExp] => [
+    what,
+    () =>
+      everyLine('ip', (line) => {
+        line.sent = sent;
+      }),
+    /line \d+ of the file cannot be read \(sent\./,
+  ]),
+  [
+    'a warm-up behind whose start there are no days',
+    () => everyIp(({ warmup }) => (warmup ? { warmup: { ...warmup, startedAtMs: 8.64e15 } } : {})),
+    /the record of ip_\w+ in the file cannot be used/,
+  ],
+  [
+    'days of a zone that is nowhere',
+    () => everyIp(({ warmup }) => (warmup ? { warmup: { ...warmup, zone: 'Nowhere/Else' } } : {})),
+    /the record of ip_\w+ in the file cannot be used: "Nowhere\/Else" is not an IANA time zone/,
+  ],
 ])('a file with %s is refused, and nothing is done', async (_, file, says) => {
   await expect(restored(file())).rejects.toThrow(says);
   expect(await other.dump()).toEqual(before);
+});
+
+test('what every build has filed of what was sent comes back as it was', async () => {
+  const id = linesOf(taken.lines, 'ip')[0]!.id;
+  const sent = {
+    [`h${MONDAY - HOUR_MS}`]: base64(5, 0, 200, 1),
+    [`d${MONDAY - 3 * DAY_MS}`]: base64(255, 255, 255, 255, 15),
+    hours: entry(MONDAY - DAY_MS),
+    days: '',
+    closed: textOf('123456789012'),
+  };
+  await restored(
+    everyLine('ip', (line) => {
+      if (line.id === id) line.sent = sent;
+    }),
+  );
+  const back = await other.redis.hgetallBuffer(tenantOf(other.engine, acme.account, 'test').keys.sent(id));
+  const read = Object.entries(back).map(([field, value]) => [field, value.toString('base64')]);
+  expect(Object.fromEntries(read)).toEqual(sent);
 });
 
 test('more keys than an account may have are refused while there is still nothing of it', async () => {

@@ -88,6 +88,11 @@ describe('what a key cannot be', () => {
   });
 });
 
+test('a key whose time is no whole number of milliseconds works like any other', async () => {
+  const { key } = await make({ expires: 'PT1.33333M' });
+  expect((await api.askAs(key)('GET', '/v1/dedicated-ips')).status).toBe(200);
+});
+
 test('a key expires on engine time', async () => {
   const { key, expiresAt } = await make({ expires: 'P1D' });
   expect(expiresAt).toBe('2026-01-11T10:00:00Z');

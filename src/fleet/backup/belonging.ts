@@ -4,6 +4,8 @@
  * the account's own, and is looked at before anything is written; and when a backup is taken, so that it can come back.
  */
 import { canonicalAddress } from '../../warmup/address.ts';
+import { checkDayStartsAt, checkZone } from '../../warmup/calendar.ts';
+import type { DedicatedIp } from '../../warmup/dedicated-ip.ts';
 import { invalid } from '../../warmup/errors.ts';
 import { planDigest } from '../../warmup/plan.ts';
 import { readStoredIp } from '../../warmup/stored-ip.ts';
@@ -86,6 +88,7 @@ function checkIps(
     const address = within(`the address of ${id}`, () => canonicalAddress(ip.address));
     if (address !== ip.address)
       throw new Error(`${ip.address} of ${id} in the file is not written as ${address}`);
+    within(`the record of ${id}`, () => checkCalendar(ip));
     if (ip.warmup && !rows.has(ip.warmup.digest))
       throw new Error(`the rows of the plan of ${id} are not in the file`);
     const stranger = ip.subusers.find((subuser) => !known.has(subuser));
@@ -98,6 +101,13 @@ function checkIps(
   const ids = ips.map(({ id }) => id);
   once('IP', ids);
   once('address', addresses);
+}
+
+/** By another one no day would begin, and nothing could be published. */
+function checkCalendar({ warmup }: DedicatedIp): void {
+  if (!warmup) return;
+  checkZone(warmup.zone);
+  checkDayStartsAt(warmup.dayStartsAt);
 }
 
 function checkPools(pools: readonly LineOf<'pool'>[]): void {

@@ -4,22 +4,32 @@
  */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { instantMs } from '../../warmup/dedicated-ip.ts';
 import { invalid } from '../../warmup/errors.ts';
 import { Plan } from '../../warmup/plan.ts';
 import { ApiKey } from '../api-keys.ts';
 import { Pool } from '../pool.ts';
 import { Webhook } from '../webhooks.ts';
+import { Sent } from './sent.ts';
 
 export const FORMAT = 'warmline-account';
 export const FORMAT_VERSION = 1;
 
+/**
+ * The number of an account or a pool. The highest of a file becomes the last that the installation has given, so it must
+ * leave room: no installation gives 2^40 in its life, and it counts 8 000 times further before a double has a gap.
+ */
+const numberGiven = z
+  .number()
+  .int()
+  .max(2 ** 40);
 const accountId = z.string().regex(/^acct_[0-9a-z]+$/);
 const StoredAccount = z.object({
   id: accountId,
-  number: z.number().int().positive(),
+  number: numberGiven.positive(),
   name: z.string(),
   parentId: accountId.nullable(),
-  createdAtMs: z.number(),
+  createdAtMs: instantMs,
 });
 export type StoredAccount = z.infer<typeof StoredAccount>;
 
@@ -28,7 +38,7 @@ const Head = z.object({
   format: z.literal(FORMAT),
   version: z.literal(FORMAT_VERSION),
   /** Engine time, at which all of this was so. */
-  takenAtMs: z.number(),
+  takenAtMs: instantMs,
   clock: z.enum(['real', 'test']),
   account: StoredAccount,
 });
@@ -43,7 +53,10 @@ const Line = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('plan'), digest: z.string(), plan: Plan }),
   z.object({
     kind: z.literal('pool'),
-    pool: Pool.extend({ id: z.string().regex(/^pool_[0-9a-z]+$/) }),
+    pool: Pool.extend({
+      id: z.string().regex(/^pool_[0-9a-z]+$/),
+      number: numberGiven.nonnegative().default(0),
+    }),
     isDefault: z.boolean(),
     /** Its IPs with their places. */
     ips: z.array(z.tuple([z.string(), z.number()])),
@@ -56,7 +69,7 @@ const Line = z.discriminatedUnion('kind', [
     /** What the inventory knows of its address. */
     entry: InventoryEntry,
     /** What it has sent, packed: field -> base64. */
-    sent: z.record(z.string(), z.string()),
+    sent: Sent,
   }),
   z.object({
     kind: z.literal('key'),
@@ -85,8 +98,8 @@ export const linesOf = <Kind extends Line['kind']>(lines: readonly Line[], kind:
   lines.filter((line): line is LineOf<Kind> => line.kind === kind);
 
 /** What would keep a line from being read again; `null`: nothing. */
-export function whatIsUnreadableIn(line: unknown): string | null {
-  return faultOf(Line.safeParse(line));
+export function whatIsUnreadableIn(line: Head | Line): string | null {
+  return faultOf((line.kind === 'head' ? Head : Line).safeParse(line));
 }
 
 function faultOf({ error }: { error?: z.ZodError | undefined }): string | null {

@@ -83,7 +83,7 @@ export async function takeBackup(
     ...(await streamOf(tenant, upTo)).map((entry): Line => ({ kind: 'change', ...entry })),
   ];
   // What could not come back is known now, and not on the day when it has to.
-  for (const line of lines) {
+  for (const line of [head, ...lines]) {
     const fault = whatIsUnreadableIn(line);
     if (fault !== null) throw conflict(`a ${line.kind} cannot be read (${fault}); ${NOT_MADE}`);
   }
