@@ -68,12 +68,16 @@ export async function tick(engine: Engine, options: TickOptions = {}): Promise<T
       total.more ||= result.more;
     } catch (error) {
       // In a cluster the Redis of one account may be away while those of the others are there.
-      if (!engine.scripts.isCluster) throw error;
+      if (!engine.scripts.isCluster && !isOfTheAccount(error)) throw error;
       damaged(account.id, error);
     }
   }
   return total;
 }
+
+/** What is kept of the account has a form that a script or a command cannot work on; a Redis that is full says so otherwise. */
+const isOfTheAccount = (error: unknown) =>
+  error instanceof Error && /^(WRONGTYPE|ERR .*user_script)/s.test(error.message);
 
 async function tickAccount(tenant: Tenant, options: TickOptions): Promise<TickResult> {
   const total = nothing();
