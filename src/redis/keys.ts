@@ -83,15 +83,15 @@ export function accountKeys(account: AccountRef) {
     defaultPool: `${prefix}default-pool`,
     /** Stream: every change of status, hold, plan, limits, pool and owner. */
     changes: `${prefix}changes`,
-    /** Stream that takes the place of that one, once a restore has put the changes of a backup into it. */
-    changesRestored: `${prefix}changes-restored`,
+    /** Stream that takes the place of that one, once a restore has put the changes of a backup into it: of an attempt by its revision. */
+    changesRestored: (rev: number) => `${prefix}changes-restored:${rev}`,
     /** Sorted set: allocations that came too late, by the instant (real time) at which they were undone. */
     tombstones: `${prefix}tombstones`,
     /** Hash: what is known of a request that came with an Idempotency-Key (`lua/request-begin.lua`); gone after a day. */
     request: (digest: string) => `${prefix}request:${digest}`,
     /** String, JSON `{"rev":1,...}`: a step of such a request that is done; gone after it. */
     requestStep: (seed: string, step: string) => `${prefix}request-step:${seed}:${step}`,
-    /** String, `<SHA-256 of a backup> <step that is done>`: the account is being restored from it; gone once it is whole. */
+    /** String, JSON `{"rev":...}`: the account is being restored from the backup of that SHA-256, up to that step; gone once it is whole. */
     restoring: `${prefix}restoring`,
     /** Hash: ip id -> JSON of the address that goes back to the inventory once its cooldown is over. */
     returns: `${prefix}returns`,

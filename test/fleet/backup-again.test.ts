@@ -13,7 +13,7 @@ import { getIp, historyOf, holdIp, releaseIp, startWarmup } from '../../src/flee
 import { createPool, deletePool, listPools } from '../../src/fleet/pools.ts';
 import { relayChanges } from '../../src/fleet/webhook-events.ts';
 import { createWebhook } from '../../src/fleet/webhooks.ts';
-import { type Fleet, startFleet } from '../support/fleet.ts';
+import { type Fleet, MONDAY, startFleet } from '../support/fleet.ts';
 
 // A restore meets what was recorded here: before it, and between an attempt that was cut off and the next.
 
@@ -157,7 +157,7 @@ test.each<[what: string, endsAt: () => string, isStopped: boolean]>([
   ['its IPs, and then stopped,', () => `ip:${ids[0]}`, true],
   ['its pools', () => ':pool-names', false],
   ['its keys', () => ':key-order', false],
-  ['its end', () => ':restoring', false],
+  ['its end', () => 'brought back from a backup', false],
 ])(
   'an attempt that was cut off before %s goes on, whatever was recorded meanwhile',
   async (_, endsAt, isStopped) => {
@@ -193,12 +193,117 @@ test('what was changed between two attempts stays changed', async () => {
   await wellKept();
 
   await other.reset();
-  await attemptThatEndsAt(':restoring');
+  await attemptThatEndsAt('brought back from a backup');
   await deletePool(there(), 'marketing');
   await revokeApiKey(other.engine, keyId);
   await restoreBackup(other.engine, file);
   expect(await listPools(there())).toEqual([]);
   expect(await verifyApiKey(other.engine, key)).toBe(null);
+});
+
+function signal() {
+  let give = () => {};
+  const given = new Promise<void>((resolve) => {
+    give = resolve;
+  });
+  return { give, given };
+}
+
+/** An attempt that waits where a script is called with such an argument, or a command with such a key, until it is told to go on. */
+async function attemptThatWaitsAt(name: string, command = 'run', of = file) {
+  const { engine } = other;
+  const [waits, goesOn] = [signal(), signal()];
+  const at = async (called: string, args: readonly unknown[]) => {
+    if (called !== command || !args.some((arg) => String(arg).includes(name))) return;
+    waits.give();
+    await goesOn.given;
+  };
+  const redis = new Proxy(other.redis, {
+    get(target, called) {
+      const value = Reflect.get(target, called) as unknown;
+      if (typeof value !== 'function') return value;
+      const call = (...args: unknown[]) => (value as (...all: unknown[]) => unknown).apply(target, args);
+      if (called !== command) return call;
+      return async (...args: unknown[]) => {
+        await at(String(called), args);
+        return call(...args);
+      };
+    },
+  });
+  const run: Fleet['engine']['scripts']['run'] = async (script, args) => {
+    await at('run', args);
+    return engine.scripts.run(script, args);
+  };
+  const end = restoreBackup({ ...engine, scripts: { ...engine.scripts, redis, run } }, of);
+  end.catch(() => {});
+  await Promise.race([waits.given, end.catch(() => {})]);
+  return () => {
+    goesOn.give();
+    return end;
+  };
+}
+const isAnothers = /^account acme is being restored by another call, or is whole by now; wait for that one/;
+
+test.each<[what: string, name: () => string, command?: string]>([
+  ['its addresses', () => 'warmline:{inventory}:entries'],
+  ['its mark', () => ':restoring'],
+  ['its changes', () => ':changes-restored', 'del'],
+  ['its IPs', () => `ip:${ids[0]}`],
+  ['its pools', () => ':pool-names'],
+])(
+  'one that waits before %s does nothing more once another call has brought the account back',
+  async (_, name, command) => {
+    const goOn = await attemptThatWaitsAt(name(), command);
+    await restoreBackup(other.engine, file);
+    await revokeApiKey(other.engine, keyId);
+    await deletePool(there(), 'marketing');
+    const whole = await other.dump();
+    await expect(goOn()).rejects.toThrow(isAnothers);
+    expect(await other.dump()).toEqual(whole);
+  },
+);
+
+test('one that went on late takes the restore over, and the one before ends', async () => {
+  const goOn = await attemptThatWaitsAt(':pool-names');
+  const goOnLater = await attemptThatWaitsAt('brought back from a backup');
+  await expect(goOn()).rejects.toThrow(isAnothers);
+  expect(await goOnLater()).toMatchObject({ ips: 2, pools: 1, keys: 1 });
+  await wellKept();
+});
+
+test('what was filed since another call brought the account back stays', async () => {
+  const lines = structuredClone(file.lines);
+  const [field, before] = [`h${MONDAY}`, Buffer.from([5])];
+  for (const line of linesOf(lines, 'ip')) line.sent = { [field]: before.toString('base64') };
+  const of = { ...file, lines };
+  const { sent } = there().keys;
+  for (const command of ['hset', 'hsetnx']) {
+    await other.reset();
+    const goOn = await attemptThatWaitsAt(sent(ids[0]!), command, of);
+    await restoreBackup(other.engine, of).catch(() => {});
+    const since = Buffer.from([5, 7]);
+    await other.redis.hset(sent(ids[0]!), field, since);
+    await goOn().catch(() => {});
+    expect(await other.redis.hgetBuffer(sent(ids[0]!), field)).toEqual(since);
+  }
+});
+
+test('of two at once one brings it back, and nothing says afterwards that it is half restored', async () => {
+  for (let round = 0; round < 20; round += 1) {
+    await other.reset();
+    const ends = await Promise.allSettled([1, 2].map(() => restoreBackup(other.engine, file)));
+    const failed = ends.filter((end) => end.status === 'rejected');
+    expect(failed.map(({ reason }) => String(reason.message))).toEqual([expect.stringMatching(isAnothers)]);
+    expect(await other.redis.exists(there().keys.restoring)).toBe(0);
+    await wellKept();
+  }
+});
+
+test('an attempt of an earlier build goes on', async () => {
+  await attemptThatEndsAt(':pool-names');
+  await other.redis.set(there().keys.restoring, `${file.sha256} ips`);
+  expect(await restoreBackup(other.engine, file)).toMatchObject({ ips: 2, pools: 1, keys: 1 });
+  await wellKept();
 });
 
 test('of an account that is half restored no backup is made, and the check says what to do', async () => {

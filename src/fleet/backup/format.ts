@@ -15,6 +15,9 @@ import { Sent } from './sent.ts';
 export const FORMAT = 'warmline-account';
 export const FORMAT_VERSION = 1;
 
+/** What to do when somebody was in the way of a restore that has begun. */
+export const AGAIN = 'call it again with the same file';
+
 /**
  * The number of an account or a pool. The highest of a file becomes the last that the installation has given, so it must
  * leave room: no installation gives 2^40 in its life, and it counts 8 000 times further before a double has a gap.

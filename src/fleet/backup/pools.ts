@@ -6,17 +6,24 @@ import { loadIps, retryWhenContended } from '../change.ts';
 import { nowIn, type Tenant } from '../engine.ts';
 import { packGate, revOf } from '../pools.ts';
 import { recordOf } from '../save.ts';
-import type { LineOf } from './format.ts';
+import type { Attempt } from './attempt.ts';
+import { AGAIN, type LineOf } from './format.ts';
 
-/** What to do when somebody was in the way of a restore that has begun. */
-export const AGAIN = 'call it again with the same file';
-
-export async function restorePools(tenant: Tenant, pools: readonly LineOf<'pool'>[]): Promise<void> {
-  for (const pool of pools) await retryWhenContended(() => restorePool(tenant, pool));
+export async function restorePools(
+  tenant: Tenant,
+  attempt: Attempt,
+  pools: readonly LineOf<'pool'>[],
+): Promise<void> {
+  for (const pool of pools) await retryWhenContended(() => restorePool(tenant, attempt, pool));
 }
 
 /** @returns `null` when somebody has changed the account meanwhile */
-async function restorePool(tenant: Tenant, { pool, ips, isDefault }: LineOf<'pool'>): Promise<true | null> {
+async function restorePool(
+  tenant: Tenant,
+  attempt: Attempt,
+  { pool, ips, isDefault }: LineOf<'pool'>,
+): Promise<true | null> {
+  await attempt.check();
   const { engine, account, keys } = tenant;
   const { redis } = engine.scripts;
   const [nowMs, counter, there, holder] = await Promise.all([
@@ -37,6 +44,7 @@ async function restorePool(tenant: Tenant, { pool, ips, isDefault }: LineOf<'poo
   if (gate) await redis.set(keys.gate(pool.id), gate);
   const item: Item = {
     check: [
+      attempt.stillOurs(),
       [keys.account, revOf(counter)],
       [keys.pool(pool.id), 0],
       ...members.map(({ id, rev }): [string, number] => [keys.ip(id), rev]),

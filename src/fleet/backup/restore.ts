@@ -20,9 +20,10 @@ import { type Engine, nowIn, type Tenant, tenantOf } from '../engine.ts';
 import { revOf } from '../pools.ts';
 import { itemFor, recordChange } from '../save.ts';
 import { lastChange } from '../webhooks.ts';
+import { type Attempt, readMark, takeMark } from './attempt.ts';
 import { checkBelonging } from './belonging.ts';
-import { type Backup, type LineOf, linesOf } from './format.ts';
-import { AGAIN, restorePools } from './pools.ts';
+import { AGAIN, type Backup, type LineOf, linesOf } from './format.ts';
+import { restorePools } from './pools.ts';
 import { checkRoom } from './room.ts';
 import { restoreChanges } from './stream.ts';
 
@@ -37,50 +38,54 @@ export async function restoreBackup(
   backup: Backup,
   onProgress: (ips: number) => void = () => {},
 ): Promise<Restored> {
-  const { head, lines, sha256 } = backup;
-  const { redis } = engine.scripts;
+  const { head, lines } = backup;
   const tenant = tenantOf(engine, head.account, 'restore');
-  const { restoring } = tenant.keys;
   const [ips, pools, keys] = [linesOf(lines, 'ip'), linesOf(lines, 'pool'), linesOf(lines, 'key')];
   const [webhooks, changes] = [linesOf(lines, 'webhook'), linesOf(lines, 'change')];
 
-  const steps: [name: string, step: () => Promise<void>][] = [
-    ['addresses', () => claim(engine, head.account.id, ips, { lookOnly: false })],
-    ['changes', () => restoreChanges(tenant, changes)],
-    ['plans', () => restorePlans(tenant, linesOf(lines, 'plan'))],
-    // Before the IPs: none may come without it.
-    ['stop', () => restoreStop(tenant, linesOf(lines, 'stop'))],
-    ['ips', () => restoreIps(tenant, linesOf(lines, 'plan'), ips, onProgress)],
-    ['pools', () => restorePools(tenant, pools)],
-    ['keys', () => restoreKeys(tenant, keys)],
-    ['webhooks', () => restoreWebhooks(tenant, webhooks)],
-  ];
-
   checkClock(engine, head.clock);
   checkBelonging(backup, 'take another copy; nothing was restored');
-  const [begunWith, done] = (await redis.get(restoring))?.split(' ') ?? [];
-  if (begunWith !== undefined && begunWith !== sha256) {
-    throw conflict(
-      `account ${head.account.name} is being restored from another file; finish that with it first`,
-    );
-  }
-  const at = steps.findIndex(([name]) => name === done) + 1;
-  if (begunWith === undefined) {
-    await checkRoom(tenant, backup);
-    await claim(engine, head.account.id, ips, { lookOnly: true });
-    await restoreAccounts(engine, backup);
-    await redis.set(restoring, sha256);
-  }
+  const attempt = await beginAttempt(tenant, backup);
+  const steps: [name: string, step: () => Promise<void>][] = [
+    ['addresses', () => claim(engine, head.account.id, ips, attempt)],
+    ['changes', () => restoreChanges(tenant, attempt, changes)],
+    ['plans', () => restorePlans(tenant, linesOf(lines, 'plan'))],
+    // Before the IPs: none may come without it.
+    ['stop', () => restoreStop(tenant, attempt, linesOf(lines, 'stop'))],
+    ['ips', () => restoreIps(tenant, attempt, linesOf(lines, 'plan'), ips, onProgress)],
+    ['pools', () => restorePools(tenant, attempt, pools)],
+    ['keys', () => restoreKeys(tenant, attempt, keys)],
+    ['webhooks', () => restoreWebhooks(tenant, attempt, webhooks)],
+  ];
+  const at = steps.findIndex(([name]) => name === attempt.before?.done) + 1;
   // A step that is done is not done again: what was changed, deleted or revoked since would be undone.
   for (const [name, step] of steps.slice(at)) {
     await step();
-    await redis.set(restoring, `${sha256} ${name}`);
+    await attempt.moveTo(name);
   }
-  await finish(tenant, backup);
+  await finish(tenant, attempt, backup);
   return {
     ...{ ips: ips.length, pools: pools.length, keys: keys.length },
     ...{ webhooks: webhooks.length, changes: changes.length },
   };
+}
+
+/** Goes on with an attempt that was cut off, or looks whether all can be done and begins. */
+async function beginAttempt(tenant: Tenant, backup: Backup): Promise<Attempt> {
+  const { engine, keys } = tenant;
+  const { head, lines, sha256 } = backup;
+  const { account } = head;
+  const counter = await engine.scripts.redis.get(keys.account);
+  const standing = await readMark(tenant);
+  if (standing && standing.sha256 !== sha256) {
+    throw conflict(`account ${account.name} is being restored from another file; finish that with it first`);
+  }
+  if (standing) return takeMark(tenant, account, sha256, standing);
+  await checkRoom(tenant, backup);
+  await claim(engine, account.id, linesOf(lines, 'ip'), null);
+  await restoreAccounts(engine, backup);
+  // One that has brought the account back since then has counted on.
+  return takeMark(tenant, account, sha256, null, [[keys.account, revOf(counter)]]);
 }
 
 function checkClock({ scripts }: Engine, clock: 'real' | 'test'): void {
@@ -91,23 +96,25 @@ function checkClock({ scripts }: Engine, clock: 'real' | 'test'): void {
     );
 }
 
+/** @param attempt `null`: only looks whether it could be done */
 async function claim(
   engine: Engine,
   accountId: string,
   ips: readonly LineOf<'ip'>[],
-  { lookOnly }: { lookOnly: boolean },
+  attempt: Attempt | null,
 ): Promise<void> {
   for (let at = 0; at < ips.length; at += MOST_ADDRESSES) {
     const entries = ips.slice(at, at + MOST_ADDRESSES).flatMap(({ id, record, entry }) => {
       const { address } = readStoredIp(id, record);
       return [address, JSON.stringify({ address, ...entry, state: 'held', account: accountId, ipId: id })];
     });
+    await attempt?.check();
     const [outcome, address, state, holder] = (await engine.scripts.run('inventory-claim', [
       ...[inventoryKeys.entries, inventoryKeys.free],
-      ...[lookOnly ? 1 : 0, ...entries],
+      ...[attempt ? 0 : 1, ...entries],
     ])) as string[];
     if (outcome === 'ok') continue;
-    const then = lookOnly ? 'nothing was restored' : AGAIN;
+    const then = attempt ? AGAIN : 'nothing was restored';
     throw conflict(`${address} is ${state} by ${holder || 'another'} here; release it there first; ${then}`);
   }
 }
@@ -140,51 +147,61 @@ async function restorePlans({ engine, keys }: Tenant, plans: readonly LineOf<'pl
 }
 
 /** A stop that is in force here already was meant for whatever comes: it stays. */
-async function restoreStop(tenant: Tenant, [line]: readonly LineOf<'stop'>[]): Promise<void> {
+async function restoreStop(
+  tenant: Tenant,
+  attempt: Attempt,
+  [line]: readonly LineOf<'stop'>[],
+): Promise<void> {
   if (!line) return;
   const { engine, account, keys } = tenant;
   const item: Item = {
-    check: [[keys.accountHold, 0]],
+    check: [attempt.stillOurs(), [keys.accountHold, 0]],
     run: [['SET', keys.accountHold, line.record]],
     publish: [],
   };
   const [applied] = await transact(engine.scripts, account, [item], { whole: true });
   if (applied) return;
+  await attempt.check();
   const { hold } = Stop.parse(JSON.parse(line.record));
   await changeStop(tenant, (before, nowMs) => (before && isHeld(before, nowMs) ? before : hold));
 }
 
 async function restoreIps(
   tenant: Tenant,
+  attempt: Attempt,
   plans: readonly LineOf<'plan'>[],
   ips: readonly LineOf<'ip'>[],
   onProgress: (ips: number) => void,
 ): Promise<void> {
   const plansByDigest = new Map(plans.map(({ digest, plan }) => [digest, plan]));
   for (let at = 0; at < ips.length; at += BATCH) {
-    await restoreSome(tenant, plansByDigest, ips.slice(at, at + BATCH));
+    await restoreSome(tenant, attempt, plansByDigest, ips.slice(at, at + BATCH));
     onProgress(Math.min(ips.length, at + BATCH));
   }
 }
 
 async function restoreSome(
   tenant: Tenant,
+  attempt: Attempt,
   plans: ReadonlyMap<string, Plan>,
   ips: readonly LineOf<'ip'>[],
 ): Promise<void> {
   const { engine, account, keys } = tenant;
   const { redis } = engine.scripts;
   await retryWhenContended(async () => {
+    await attempt.check();
     const [nowMs, stop] = await Promise.all([nowIn(tenant), readStop(tenant)]);
     const there = await redis.mget(ips.map(({ id }) => keys.ip(id)));
     const missing = ips.filter((_, index) => there[index] === null);
     if (missing.length === 0) return true;
     const items = missing.map((line) => broughtBack(tenant, line, plans, stop, nowMs));
-    items[0]!.check.push(stillUnder(tenant, stop));
-    // What was sent comes first: an IP that is there is complete.
+    items[0]!.check.push(attempt.stillOurs(), stillUnder(tenant, stop));
+    // What was sent comes first: an IP that is there is complete. What another attempt has brought back may have grown since.
     for (const { id, sent } of missing) {
-      const fields = Object.entries(sent).flatMap(([field, value]) => [field, Buffer.from(value, 'base64')]);
-      if (fields.length > 0) await redis.hset(keys.sent(id), ...fields);
+      const fields = Object.entries(sent);
+      await Promise.all(
+        fields.map(([field, value]) => redis.hsetnx(keys.sent(id), field, Buffer.from(value, 'base64'))),
+      );
     }
     const applied = await transact(engine.scripts, account, items, { whole: true });
     return applied.every(Boolean) ? true : null;
@@ -217,8 +234,13 @@ function broughtBack(
   return item;
 }
 
-async function restoreKeys({ engine, account }: Tenant, keys: readonly LineOf<'key'>[]): Promise<void> {
+async function restoreKeys(
+  { engine, account }: Tenant,
+  attempt: Attempt,
+  keys: readonly LineOf<'key'>[],
+): Promise<void> {
   for (const { hash, record } of keys) {
+    await attempt.check();
     const { place: _, ...rest } = record;
     const [outcome] = (await engine.scripts.run('key-create', [
       ...[directoryKeys.accounts, directoryKeys.apiKeys, directoryKeys.keyHashes, directoryKeys.keyOrder],
@@ -236,29 +258,36 @@ async function restoreKeys({ engine, account }: Tenant, keys: readonly LineOf<'k
 }
 
 /** They are told of what comes after the restore, and of nothing a second time. */
-async function restoreWebhooks(tenant: Tenant, webhooks: readonly LineOf<'webhook'>[]): Promise<void> {
+async function restoreWebhooks(
+  tenant: Tenant,
+  attempt: Attempt,
+  webhooks: readonly LineOf<'webhook'>[],
+): Promise<void> {
   const { engine, keys, account } = tenant;
   const { redis } = engine.scripts;
   if (webhooks.length === 0) return;
   const after = await lastChange(tenant);
   // One that is there since an attempt before goes on where it is.
-  for (const { webhook } of webhooks)
+  for (const { webhook } of webhooks) {
+    await attempt.check();
     await redis.hsetnx(keys.webhooks, webhook.id, JSON.stringify({ ...webhook, after }));
+  }
   await redis.sadd(webhookKeys.accounts, account.id);
 }
 
-async function finish(tenant: Tenant, { head }: Backup): Promise<void> {
+async function finish(tenant: Tenant, attempt: Attempt, { head }: Backup): Promise<void> {
   const { engine, keys, account } = tenant;
   const because = 'brought back from a backup; the running day of every IP counts as used up';
   const taken = new Date(head.takenAtMs).toISOString();
   await retryWhenContended(async () => {
+    await attempt.check();
     const [nowMs, counter] = await Promise.all([nowIn(tenant), engine.scripts.redis.get(keys.account)]);
     const run = [
       ['SET', keys.account, JSON.stringify({ rev: revOf(counter) + 1 })],
       recordChange(tenant, nowMs, { what: 'account', from: taken, to: 'restored', because, by: 'restore' }),
       ['DEL', keys.restoring],
     ];
-    const item: Item = { check: [[keys.account, revOf(counter)]], run, publish: [] };
+    const item: Item = { check: [attempt.stillOurs(), [keys.account, revOf(counter)]], run, publish: [] };
     const [applied] = await transact(engine.scripts, account, [item], { whole: true });
     return applied ? true : null;
   });

@@ -4,10 +4,10 @@
  * the whole is written beside it and takes its place in one step; doing it twice changes nothing.
  */
 import { transact } from '../../redis/transact.ts';
-import { conflict } from '../../warmup/errors.ts';
 import { retryWhenContended } from '../change.ts';
 import { isBefore } from '../changes.ts';
 import type { Tenant } from '../engine.ts';
+import type { Attempt } from './attempt.ts';
 import type { LineOf } from './format.ts';
 
 type Entry = Pick<LineOf<'change'>, 'id' | 'change'>;
@@ -15,16 +15,28 @@ type Entry = Pick<LineOf<'change'>, 'id' | 'change'>;
 const WRITTEN_AT_ONCE = 500;
 const READ_AT_ONCE = 1_000;
 
-export async function restoreChanges(tenant: Tenant, changes: readonly Entry[]): Promise<void> {
+export async function restoreChanges(
+  tenant: Tenant,
+  attempt: Attempt,
+  changes: readonly Entry[],
+): Promise<void> {
   const newest = changes.at(-1)?.id;
   if (newest === undefined) return;
   await passOver(tenant, newest);
+  const { redis } = tenant.engine.scripts;
+  // An attempt that was killed has left its own.
+  if (attempt.before) await redis.del(tenant.keys.changesRestored(attempt.before.rev));
+  const beside = tenant.keys.changesRestored(attempt.rev());
   await retryWhenContended(async () => {
+    await attempt.check();
     const standing = await streamOf(tenant);
     const all = merged(changes, standing);
     if (all.length === standing.length) return true;
-    await writeBeside(tenant, all);
-    return (await swap(tenant, standing.at(-1)?.id)) ? true : null;
+    await writeBeside(tenant, beside, all);
+    return (await swap(tenant, attempt, beside, standing.at(-1)?.id)) ? true : null;
+  }).catch(async (error) => {
+    await redis.del(beside).catch(() => {});
+    throw error;
   });
 }
 
@@ -63,32 +75,38 @@ function merged(changes: readonly Entry[], standing: readonly Entry[]): Entry[] 
   return [...all, ...changes.slice(at)];
 }
 
-async function writeBeside({ engine, keys }: Tenant, entries: readonly Entry[]): Promise<void> {
+async function writeBeside({ engine }: Tenant, beside: string, entries: readonly Entry[]): Promise<void> {
   const { redis } = engine.scripts;
-  await redis.del(keys.changesRestored);
+  await redis.del(beside);
   for (let at = 0; at < entries.length; at += WRITTEN_AT_ONCE) {
     const some = entries.slice(at, at + WRITTEN_AT_ONCE);
-    await Promise.all(some.map(({ id, change }) => redis.xadd(keys.changesRestored, id, 'change', change)));
+    await Promise.all(some.map(({ id, change }) => redis.xadd(beside, id, 'change', change)));
   }
 }
 
-/** @param newest of the stream as it was read. @returns false when somebody has recorded something since */
-async function swap({ engine, account, keys }: Tenant, newest: string | undefined): Promise<boolean> {
-  const { redis } = engine.scripts;
-  if (newest === undefined) return (await redis.renamenx(keys.changesRestored, keys.changes)) === 1;
+/**
+ * @param newest of the stream as it was read
+ * @returns false when somebody has recorded something since, or another attempt goes on in the place of this one
+ */
+async function swap(
+  { engine, account, keys }: Tenant,
+  attempt: Attempt,
+  beside: string,
+  newest: string | undefined,
+): Promise<boolean> {
   const run = [
     // It fails when the stream has a newer entry, and then nothing of the script is done.
-    ['XSETID', keys.changes, newest],
-    ['RENAME', keys.changesRestored, keys.changes],
+    ['XSETID', keys.changes, newest ?? ''],
+    ['RENAME', beside, keys.changes],
   ];
   try {
-    await transact(engine.scripts, account, [{ check: [], run, publish: [] }], { whole: true });
-    return true;
+    if (newest === undefined) return (await engine.scripts.redis.renamenx(beside, keys.changes)) === 1;
+    const item = { check: [attempt.stillOurs()], run, publish: [] };
+    const [applied] = await transact(engine.scripts, account, [item], { whole: true });
+    return applied === true;
   } catch (error) {
     const reason = (error as Error).message;
-    if (reason.includes('specified in XSETID is smaller')) return false;
-    if (reason.includes('no such key'))
-      throw conflict('somebody else restores this account at the same time; wait for them');
+    if (reason.includes('specified in XSETID is smaller') || reason.includes('no such key')) return false;
     throw error;
   }
 }
