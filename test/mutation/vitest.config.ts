@@ -10,11 +10,17 @@ class QuickFirst extends BaseSequencer {
   }
 }
 
+/**
+ * `ONLY=counter,fence,reading npm run test:mutation -- --mutate src/warmup/counter.ts`: one file against the tests that are
+ * about it, in minutes. All tests walk through what the counter does, and each mutant that they miss costs them all.
+ */
+const only = process.env.ONLY?.split(',').map((name) => `test/warmup/${name}.test.ts`);
+
 // The tests that need no Redis: ten seconds for all of them, so that some two thousand mutants fit into half an hour.
 export default defineConfig({
   test: {
     root: new URL('../..', import.meta.url).pathname,
-    include: ['test/warmup/**/*.test.ts', 'test/schedules/**/*.test.ts'],
+    include: only ?? ['test/warmup/**/*.test.ts', 'test/schedules/**/*.test.ts'],
     setupFiles: ['test/mutation/same-chance.ts'],
     sequence: { sequencer: QuickFirst },
     testTimeout: 60_000,
