@@ -30,6 +30,8 @@ const RESCHEDULE_MS = 30_000;
  */
 const LOCK_MS = 5_000;
 const STALLED_INTERVAL_MS = 2_000;
+/** After an error of Redis it asks again; BullMQ would wait for 15 s, and no tick would come from this worker. */
+const ASK_AGAIN_MS = 2_000;
 
 export async function startWorker({
   engine,
@@ -76,6 +78,7 @@ export async function startWorker({
       concurrency: 2, // a share and the next tick: neither waits for the other
       lockDuration: LOCK_MS,
       stalledInterval: STALLED_INTERVAL_MS,
+      runRetryDelay: ASK_AGAIN_MS,
       maxStalledCount: 10,
     },
   );
