@@ -23,6 +23,7 @@ import { block } from '../docs/page.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { eventually } from '../support/processes.ts';
 import { WARMLINE } from '../support/warmline.ts';
+import { engineWatched } from '../support/watched.ts';
 
 // A deployment that is well, and then one fault after the other planted in a real Redis: each is found, and only it.
 
@@ -520,19 +521,6 @@ test('what Redis refuses for another reason is told as it says it; what is no ma
   expect(() => whatEnded(new TypeError('a mistake of ours'), redis)).toThrow('a mistake of ours');
 });
 
-/** The Redis of the fleet, each of whose commands goes through here; only `examineInventory` is given it. */
-function engineWatched(onCommand: (name: string, answer: () => Promise<unknown>) => Promise<unknown>) {
-  const { redis } = fleet.engine.scripts;
-  const watched = new Proxy(redis, {
-    get(target, name) {
-      const value = Reflect.get(target, name, target);
-      if (typeof value !== 'function') return value;
-      return (...given: unknown[]) => onCommand(String(name), () => value.apply(target, given));
-    },
-  });
-  return { ...fleet.engine, scripts: { ...fleet.engine.scripts, redis: watched } };
-}
-
 test('the addresses of a page are looked at together, and of a sample no more than were asked for', async () => {
   const added = Array.from({ length: 40 }, (_, index) => `198.51.100.${index}`);
   const undo = [
@@ -543,7 +531,7 @@ test('the addresses of a page are looked at together, and of a sample no more th
   let underWay = 0;
   let most = 0;
   let asked = 0;
-  const engine = engineWatched(async (name, answer) => {
+  const engine = engineWatched(fleet.engine, async (name, answer) => {
     if (name === 'zscore') asked += 1;
     underWay += 1;
     most = Math.max(most, underWay);
@@ -562,7 +550,7 @@ test('the addresses of a page are looked at together, and of a sample no more th
 });
 
 test('an address that comes while the others are looked at is no fault', async () => {
-  const engine = engineWatched(async (name, answer) => {
+  const engine = engineWatched(fleet.engine, async (name, answer) => {
     if (name === 'zcard')
       await addToInventory(fleet.engine, { addresses: ['198.51.100.98'] }, { skipKnown: true });
     return answer();

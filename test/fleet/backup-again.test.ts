@@ -14,6 +14,7 @@ import { createPool, deletePool, listPools } from '../../src/fleet/pools.ts';
 import { relayChanges } from '../../src/fleet/webhook-events.ts';
 import { createWebhook } from '../../src/fleet/webhooks.ts';
 import { type Fleet, MONDAY, startFleet } from '../support/fleet.ts';
+import { engineWatched } from '../support/watched.ts';
 
 // A restore meets what was recorded here: before it, and between an attempt that was cut off and the next.
 
@@ -95,25 +96,14 @@ test.each([
   const at = tenantOf(other.engine, other.tenant.account, 'test');
   if (before) await createPool(at, { name: 'before' }).then(() => deletePool(at, 'before'));
   await createPool(fleet.tenant, { name: `pool-${before}` });
-  const { redis } = other;
   let recorded = 0;
-  const busy: Fleet['engine'] = {
-    ...other.engine,
-    scripts: {
-      ...other.engine.scripts,
-      redis: new Proxy(redis, {
-        get(target, name) {
-          const value = Reflect.get(target, name) as unknown;
-          if (name !== 'del' || recorded > 0) return typeof value === 'function' ? value.bind(target) : value;
-          return async (...args: never[]) => {
-            recorded += 1;
-            await holdAll(at, stop);
-            return (value as (...all: never[]) => Promise<unknown>).apply(target, args);
-          };
-        },
-      }),
-    },
-  };
+  const busy = engineWatched(other.engine, async (name, answer) => {
+    if (name === 'del' && recorded === 0) {
+      recorded += 1;
+      await holdAll(at, stop);
+    }
+    return answer();
+  });
   await restoreBackup(busy, await backup('default'));
   expect(recorded).toBe(1);
   const all = await changesOf(at);
@@ -218,23 +208,15 @@ async function attemptThatWaitsAt(name: string, command = 'run', of = file) {
     waits.give();
     await goesOn.given;
   };
-  const redis = new Proxy(other.redis, {
-    get(target, called) {
-      const value = Reflect.get(target, called) as unknown;
-      if (typeof value !== 'function') return value;
-      const call = (...args: unknown[]) => (value as (...all: unknown[]) => unknown).apply(target, args);
-      if (called !== command) return call;
-      return async (...args: unknown[]) => {
-        await at(String(called), args);
-        return call(...args);
-      };
-    },
+  const watched = engineWatched(engine, async (called, answer, args) => {
+    await at(called, args);
+    return answer();
   });
   const run: Fleet['engine']['scripts']['run'] = async (script, args) => {
     await at('run', args);
     return engine.scripts.run(script, args);
   };
-  const end = restoreBackup({ ...engine, scripts: { ...engine.scripts, redis, run } }, of);
+  const end = restoreBackup({ ...watched, scripts: { ...watched.scripts, run } }, of);
   end.catch(() => {});
   await Promise.race([waits.given, end.catch(() => {})]);
   return () => {
@@ -323,22 +305,10 @@ test('of an account that is half restored no backup is made, and the check says 
 
 test('no backup is made of an account whose restore begins while it is read', async () => {
   const { redis } = fleet;
-  const beginning: Fleet['engine'] = {
-    ...fleet.engine,
-    scripts: {
-      ...fleet.engine.scripts,
-      redis: new Proxy(redis, {
-        get(target, name) {
-          const value = Reflect.get(target, name) as unknown;
-          if (typeof value !== 'function') return value;
-          return async (...args: never[]) => {
-            if (name === 'mget') await redis.set(acme.keys.restoring, 'a-sum ips');
-            return (value as (...all: never[]) => Promise<unknown>).apply(target, args);
-          };
-        },
-      }),
-    },
-  };
+  const beginning = engineWatched(fleet.engine, async (name, answer) => {
+    if (name === 'mget') await redis.set(acme.keys.restoring, 'a-sum ips');
+    return answer();
+  });
   const taken = takeBackup(beginning, 'acme').finally(() => redis.del(acme.keys.restoring));
   await expect(taken).rejects.toThrow(/is half restored/);
 });

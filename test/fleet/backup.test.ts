@@ -18,6 +18,7 @@ import { inventoryKeys } from '../../src/redis/keys.ts';
 import { createLimiter } from '../../src/redis/limiter.ts';
 import { HOUR_MS } from '../../src/warmup/units.ts';
 import { type Fleet, MONDAY, startFleet } from '../support/fleet.ts';
+import { engineWatched } from '../support/watched.ts';
 
 // An account goes into a file and comes back on another Redis: the same to whoever asks, and never a send too many.
 
@@ -225,29 +226,18 @@ test('an attempt that was cut off goes on with the same file, and with no other'
 test('what is changed while it is read is in the file as it is in the end', async () => {
   const { redis } = fleet;
   let moved = 0;
-  const busy: Fleet['engine'] = {
-    ...fleet.engine,
-    scripts: {
-      ...fleet.engine.scripts,
-      redis: new Proxy(redis, {
-        get(target, name) {
-          const value = Reflect.get(target, name) as unknown;
-          if (name !== 'mget' || moved === 2) return typeof value === 'function' ? value.bind(target) : value;
-          return async (...args: never[]) => {
-            const answer = await (value as (...all: never[]) => Promise<unknown>).apply(target, args);
-            moved += 1;
-            await holdIp(acme, ids[moved - 1]!, {
-              sending: true,
-              advance: false,
-              because: `turn ${moved}`,
-              untilMs: null,
-            });
-            return answer;
-          };
-        },
-      }),
-    },
-  };
+  const busy = engineWatched(fleet.engine, async (name, answer) => {
+    const answered = await answer();
+    if (name !== 'mget' || moved === 2) return answered;
+    moved += 1;
+    await holdIp(acme, ids[moved - 1]!, {
+      sending: true,
+      advance: false,
+      because: `turn ${moved}`,
+      untilMs: null,
+    });
+    return answered;
+  });
   const { lines } = await takeBackup(busy, 'acme');
   expect(moved).toBe(2);
   for (const id of ids.slice(0, 2)) {
