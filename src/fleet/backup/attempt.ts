@@ -41,6 +41,10 @@ export async function readMark({ engine, keys }: Tenant): Promise<Mark | null> {
   return { rev: 0, sha256, done };
 }
 
+/** Has a restore of it begun, and not come to its end? */
+export const isHalfRestored = async ({ engine, keys }: Tenant): Promise<boolean> =>
+  (await engine.scripts.redis.exists(keys.restoring)) === 1;
+
 /**
  * @param standing the mark of an attempt before
  * @param check what else must be as it was read

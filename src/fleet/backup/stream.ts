@@ -94,13 +94,13 @@ async function swap(
   beside: string,
   newest: string | undefined,
 ): Promise<boolean> {
-  const run = [
-    // It fails when the stream has a newer entry, and then nothing of the script is done.
-    ['XSETID', keys.changes, newest ?? ''],
-    ['RENAME', beside, keys.changes],
-  ];
   try {
     if (newest === undefined) return (await engine.scripts.redis.renamenx(beside, keys.changes)) === 1;
+    const run = [
+      // It fails when the stream has a newer entry, and then nothing of the script is done.
+      ['XSETID', keys.changes, newest],
+      ['RENAME', beside, keys.changes],
+    ];
     const item = { check: [attempt.stillOurs()], run, publish: [] };
     const [applied] = await transact(engine.scripts, account, [item], { whole: true });
     return applied === true;

@@ -12,6 +12,7 @@ import { ENVIRONMENT, readApiKey, scopesThatCount } from '../api-keys.ts';
 import { parseIp } from '../change.ts';
 import { type Engine, nowIn, type Tenant, tenantOf } from '../engine.ts';
 import { listWebhooks, Webhook } from '../webhooks.ts';
+import { isHalfRestored } from './attempt.ts';
 import { checkBelonging } from './belonging.ts';
 import { FORMAT, FORMAT_VERSION, type Head, type Line, type LineOf, whatIsUnreadableIn } from './format.ts';
 import { streamOf } from './stream.ts';
@@ -94,8 +95,8 @@ export async function takeBackup(
 }
 
 /** Of half an account a file would look whole, and be written over the one that the other half has to come from. */
-async function checkWhole({ engine, keys }: Tenant, name: string): Promise<void> {
-  if ((await engine.scripts.redis.exists(keys.restoring)) === 0) return;
+async function checkWhole(tenant: Tenant, name: string): Promise<void> {
+  if (!(await isHalfRestored(tenant))) return;
   throw conflict(
     `account ${name} is half restored; call warmline restore again with the same file; no backup was made`,
   );

@@ -9,6 +9,7 @@ import { sortableAddress } from '../../warmup/address.ts';
 import type { DedicatedIp } from '../../warmup/dedicated-ip.ts';
 import { Plan } from '../../warmup/plan.ts';
 import { eachAccount } from '../accounts.ts';
+import { isHalfRestored } from '../backup/attempt.ts';
 import { parseIps } from '../change.ts';
 import { type Engine, nowIn, type Tenant, tenantOf } from '../engine.ts';
 import { accountHold } from '../hold-all.ts';
@@ -68,8 +69,7 @@ export async function readFleet(
     facts.accounts += 1;
     const tenant = tenantOf(engine, account, 'check');
     await readStopOf(tenant, account.name, facts);
-    if ((await engine.scripts.redis.get(tenant.keys.restoring)) !== null)
-      facts.halfRestored.push(account.name);
+    if (await isHalfRestored(tenant)) facts.halfRestored.push(account.name);
     await readAccount(tenant, readPlan, facts, most, onProgress);
   }
   return facts;
