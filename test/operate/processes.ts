@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { eventually, isSource } from '../support/processes.ts';
+import { eventually, loaderOf } from '../support/processes.ts';
 import { WARMLINE } from '../support/warmline.ts';
 
 export const KEY = 'a-key-of-more-than-20-characters';
@@ -37,8 +37,7 @@ export async function deploy(
   main: string = WARMLINE,
 ): Promise<Deployed> {
   const folder = mkdtempSync(join(tmpdir(), 'warmline-deployed-'));
-  const loader = isSource(main) ? ['--import', 'tsx'] : [];
-  const child = spawn(process.execPath, [...loader, main, command], {
+  const child = spawn(process.execPath, [...loaderOf(main), main, command], {
     env: {
       ...process.env,
       ...{ REDIS_URL: redisUrl, PORT: '0', LOG_LEVEL: 'info', WARMLINE_RATE_LIMIT: '0' },

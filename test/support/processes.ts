@@ -21,8 +21,8 @@ export function startProgram(
   args: readonly string[] = [],
   env: NodeJS.ProcessEnv = process.env,
 ): Program {
-  const loader = isSource(file.pathname) ? ['--import', 'tsx'] : [];
-  const child = spawn(process.execPath, [...loader, fileURLToPath(file), ...args], {
+  const path = fileURLToPath(file);
+  const child = spawn(process.execPath, [...loaderOf(path), path, ...args], {
     env,
     // A group of its own, as a job in a terminal has: a test can send a Ctrl-C to all of it.
     detached: true,
@@ -46,8 +46,8 @@ export function startProgram(
   };
 }
 
-/** TypeScript, which Node 20 runs with a loader only; what is built starts faster without. */
-export const isSource = (path: string): boolean => path.endsWith('.ts');
+/** Node 20 runs TypeScript with a loader only; what is built starts faster without. */
+export const loaderOf = (path: string): string[] => (path.endsWith('.ts') ? ['--import', 'tsx'] : []);
 
 /** For afterEach: whatever a failed test left. */
 export function killPrograms(): void {
