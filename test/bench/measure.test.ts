@@ -49,6 +49,9 @@ test('the loops count what was done, and end', async () => {
     return turn % 2 === 0;
   }, 5);
   expect(tight.perSecond).toBeLessThan((takes * 1000) / 5);
+  expect(tight.granted).toBe(0.5);
+  // Also where all of the time had passed before the first of them, as on a machine that is busy with others.
+  expect(await tightLoop(() => true, 0)).toMatchObject({ granted: 1 });
 });
 
 test('percentiles are values that were measured', () => {
